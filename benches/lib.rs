@@ -1,0 +1,1 @@
+//! The criterion benches live beside this file; see README.md.

@@ -1,0 +1,24 @@
+//! Duy Nhất's engine: one person, one identity.
+//!
+//! Modules, low to high; a module uses only those above it in this list:
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`template`] | domain types and codecs of the standards; no I/O |
+//! | [`kernel`] | slices in, scores out, one dispatch by CPU |
+//! | [`finger`], [`face`] | descriptor, screen, comparison, bounds, score calibration of a modality |
+//! | [`gallery`] | memory-mapped stripes, snapshots, tombstones |
+//! | [`log`] | events, the file journal |
+//! | [`search`] | planning, rayon, candidate lists |
+//! | [`decision`] | fusion, thresholds, bands, the rules of each purpose |
+//! | [`evaluation`] | error rates, calibration, training |
+
+pub mod decision;
+pub mod evaluation;
+pub mod face;
+pub mod finger;
+pub mod gallery;
+pub mod kernel;
+pub mod log;
+pub mod search;
+pub mod template;

@@ -1,0 +1,2 @@
+//! The `duynhat` binary.
+fn main() {}
