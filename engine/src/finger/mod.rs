@@ -1,1 +1,5 @@
-//! finger
+//! Fingerprints: descriptor, screen, comparison, calibration.
+
+mod features;
+
+pub use features::{Code, FingerFeatures, FingerView};
