@@ -4,10 +4,12 @@
 //! module: positions in quarter pixels at 500 dpi, directions in 65,536ths of a turn. A codec keeps what the file
 //! said in its own record type and hands over [`FingerTemplate`]s.
 
+mod check;
 mod face;
 mod finger;
 mod person;
 
+pub use check::{Outcome, Purpose};
 pub use face::{DIMENSION_MAX, DIMENSION_MIN, FaceTemplate, FaceTemplateError};
 pub use finger::{
     EXTRACTOR_LENGTH_MAX, Extractor, FingerPosition, FingerTemplate, FingerTemplateError, MINUTIAE_MAX, Minutia,
