@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Low to high; modules of one row do not know each other.
 const ORDER: &[&[&str]] = &[
+    &["codec"],
     &["template"],
     &["kernel"],
     &["finger", "face"],
@@ -156,9 +157,11 @@ fn engine_modules_import_only_downward() {
     let mut wrong = Vec::new();
     let mut files: BTreeMap<&str, usize> = BTreeMap::new();
     for (file, code) in sources("engine/src") {
-        let Some((module, _)) = file.trim_start_matches("engine/src/").split_once('/') else {
-            continue; // lib.rs names every module.
-        };
+        let inside = file.trim_start_matches("engine/src/");
+        let module = inside.split_once('/').map_or(inside.trim_end_matches(".rs"), |(folder, _)| folder);
+        if module == "lib" {
+            continue; // It names every module.
+        }
         let Some(own) = level(module) else {
             wrong.push(format!("{file}: module `{module}` has no place in the order"));
             continue;
