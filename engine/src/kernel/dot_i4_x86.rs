@@ -85,9 +85,8 @@ unsafe fn half(rows: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS], row
         let (q0, q1) = (_mm256_set1_epi32(q0), _mm256_set1_epi32(q1));
         for (eighth, sum) in sums.iter_mut().enumerate() {
             // SAFETY: 32 bytes at `step * 256 + row * 4 + eighth * 32`, with `row + 32 <= 64`.
-            let codes = unsafe {
-                _mm256_loadu_si256(rows.as_ptr().add(step * TILE_STEP + row * 4 + eighth * 32).cast())
-            };
+            let codes =
+                unsafe { _mm256_loadu_si256(rows.as_ptr().add(step * TILE_STEP + row * 4 + eighth * 32).cast()) };
             let first = _mm256_maddubs_epi16(_mm256_and_si256(codes, low), q0);
             let second = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(codes), low), q1);
             *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_add_epi16(first, second), ones));

@@ -165,7 +165,11 @@ mod tests {
         let steps = DIMENSION_MAX / 4;
         for row in [0u8, 1, 128, 255] {
             for probe in [-128i8, -127, 0, 127] {
-                holds(&vec![row; steps * TILE_STEP], &vec![probe; steps * GROUP_STEP], [0, 1, -1, 5, 1 << 24, -(1 << 24)]);
+                holds(
+                    &vec![row; steps * TILE_STEP],
+                    &vec![probe; steps * GROUP_STEP],
+                    [0, 1, -1, 5, 1 << 24, -(1 << 24)],
+                );
             }
         }
     }

@@ -50,7 +50,8 @@ unsafe fn part(
         let odd = [_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8)];
         for (p, sum) in sums.iter_mut().enumerate() {
             // SAFETY: four bytes at `step * 24 + (first + p) * 4`, with `first + p < 6`.
-            let four = unsafe { probes.as_ptr().add(step * GROUP_STEP + (first + p) * 4).cast::<i32>().read_unaligned() };
+            let four =
+                unsafe { probes.as_ptr().add(step * GROUP_STEP + (first + p) * 4).cast::<i32>().read_unaligned() };
             let probe = _mm256_set1_epi32(four);
             let probe_even = _mm256_srai_epi16(_mm256_slli_epi16(probe, 8), 8);
             let probe_odd = _mm256_srai_epi16(probe, 8);

@@ -6,6 +6,9 @@
 pub mod dot_f32;
 pub mod dot_i4;
 pub mod dot_i8;
+mod prefetch;
+
+pub use prefetch::prefetch;
 
 use std::fmt;
 use std::sync::OnceLock;
