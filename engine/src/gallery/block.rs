@@ -8,8 +8,8 @@ use super::faces::FaceModels;
 use super::payload::{FaceRows, Meta, Prints};
 use super::{GalleryError, Reference};
 use crate::face;
-use crate::kernel::Isa;
 use crate::finger::screen::{self, Tile};
+use crate::kernel::Isa;
 use crate::template::FingerPosition;
 
 /// References in a whole block: a row number within a block fits a byte.

@@ -153,6 +153,21 @@ pub fn identify(
     Ok(Found { candidates, references, faces_not_comparable: faces.not_comparable, faces_cut })
 }
 
+/// Compares the probe with given rows, whatever the screen would say; withdrawn rows are left out.
+///
+/// # Errors
+/// Damage or I/O.
+pub fn compare_rows(
+    matcher: Matcher<'_>,
+    snapshot: &Snapshot,
+    probe: &Probe<'_>,
+    rows: &[u64],
+) -> Result<Vec<Candidate>, GalleryError> {
+    let mut comparer = compare::Comparer::default();
+    let live = rows.iter().filter(|row| snapshot.is_live(**row));
+    live.map(|row| comparer.compare(matcher, snapshot, probe, *row)).collect()
+}
+
 struct FaceHits {
     /// Row and best cosine; best first, then by row.
     hits: Vec<(u64, f32)>,

@@ -64,11 +64,9 @@ pub enum FolderError {
 
 /// A data folder opened for writing.
 pub struct Folder {
-    pub(super) dir: PathBuf,
     pub(super) journal: FileJournal,
     pub(super) gallery: Gallery,
     pub(super) registry: Registry,
-    pub(super) key: PseudonymKey,
     _lock: FolderLock,
 }
 
@@ -102,7 +100,7 @@ impl Folder {
         let keys = dir.join("keys");
         std::fs::create_dir_all(&keys).map_err(io(&keys))?;
         let key_path = keys.join("identity.key");
-        let key = PseudonymKey::open(&key_path).map_err(io(&key_path))?;
+        PseudonymKey::open(&key_path).map_err(io(&key_path))?;
 
         let logs = log_dir(dir);
         let journal = match FileJournal::open(&logs) {
@@ -134,7 +132,22 @@ impl Folder {
             }
         }
         gallery.publish(journal.last_position());
-        Ok(Self { dir: dir.into(), journal, gallery, registry, key, _lock: lock })
+        Ok(Self { journal, gallery, registry, _lock: lock })
+    }
+
+    /// The gallery's id.
+    pub fn gallery_id(&self) -> [u8; 16] {
+        self.journal.gallery()
+    }
+
+    /// The last durable position.
+    pub fn last_position(&self) -> u64 {
+        self.journal.last_position()
+    }
+
+    /// The gallery's view, as it is published.
+    pub fn published(&self) -> Arc<arc_swap::ArcSwap<Snapshot>> {
+        self.gallery.published()
     }
 
     /// Reads one submission again.

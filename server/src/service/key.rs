@@ -32,8 +32,7 @@ impl PseudonymKey {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let mut key = Zeroizing::new([0u8; KEY_LEN]);
                 getrandom::fill(key.as_mut()).map_err(|e| std::io::Error::other(e.to_string()))?;
-                let mut file =
-                    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
                 file.write_all(key.as_ref())?;
                 file.sync_all()?;
                 Ok(Self(key))

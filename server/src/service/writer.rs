@@ -22,10 +22,7 @@ const GROUP_MAX: usize = 512;
 /// A submission's place in the log.
 pub(super) enum Accepted {
     /// Appended just now, durable, and visible to every later check.
-    New {
-        position: u64,
-        snapshot: Arc<Snapshot>,
-    },
+    New { position: u64, snapshot: Arc<Snapshot> },
     /// The same request was made before.
     Known(Application),
 }
@@ -34,11 +31,25 @@ type Reply<T> = oneshot::Sender<Result<T, ServiceError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Command {
-    Submit { submitted: Box<Submitted>, prepared: Option<Prepared>, reply: Reply<Accepted> },
-    Decide { decided: Box<Decided>, reply: Reply<()> },
+    Submit {
+        submitted: Box<Submitted>,
+        prepared: Option<Prepared>,
+        reply: Reply<Accepted>,
+    },
+    /// Answers whether the decision stands; not when a reference that it rests on was withdrawn meanwhile.
+    Decide {
+        decided: Box<Decided>,
+        reply: Reply<bool>,
+    },
     /// Answers with the positions of the checks that rested on the withdrawn one.
-    Withdraw { application: String, reply: Reply<Vec<u64>> },
-    Enrol { references: Vec<(Enrolled, Prepared)>, reply: Reply<u64> },
+    Withdraw {
+        application: String,
+        reply: Reply<Vec<u64>>,
+    },
+    Enrol {
+        references: Vec<(Enrolled, Prepared)>,
+        reply: Reply<u64>,
+    },
     Close,
 }
 
@@ -136,11 +147,15 @@ impl Group {
                 match self.application(folder, &decided.application) {
                     Err(error) => return drop(reply.send(Err(error))),
                     Ok(Some(a)) if a.stage != Stage::Withdrawn && a.position == decided.submitted => {
-                        self.records.push((Event::Decided(*decided), None));
+                        match self.is_stale(folder, &decided) {
+                            Ok(false) => self.records.push((Event::Decided(*decided), None)),
+                            Ok(true) => return drop(reply.send(Ok(false))),
+                            Err(error) => return drop(reply.send(Err(error))),
+                        }
                     }
                     Ok(_) => {}
                 }
-                self.held.push(Box::new(move |r| drop(reply.send(r))));
+                self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| true)))));
             }
             Command::Withdraw { application, reply } => match self.withdraw(folder, application) {
                 Err(error) => drop(reply.send(Err(error))),
@@ -174,6 +189,20 @@ impl Group {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a reference that the decision rests on is withdrawn by now.
+    fn is_stale(&self, folder: &Folder, decided: &Decided) -> Result<bool, ServiceError> {
+        let snapshot = folder.gallery.published().load_full();
+        for position in &decided.rests_on {
+            let in_group =
+                |(e, _): &(Event, Option<Prepared>)| matches!(e, Event::Withdrawn(w) if w.submitted == *position);
+            let row = snapshot.row_of(*position).map_err(internal)?;
+            if row.is_none_or(|row| !snapshot.is_live(row)) || self.records.iter().any(in_group) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn withdraw(&mut self, folder: &Folder, application: String) -> Result<Vec<u64>, ServiceError> {
