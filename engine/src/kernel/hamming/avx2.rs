@@ -34,6 +34,7 @@ impl Distances for Avx2 {
                 _mm256_add_epi8(low, high)
             };
             let mut near = [[zero; 2]; P];
+            #[allow(clippy::needless_range_loop, reason = "half also places the load")]
             for half in 0..2 {
                 for k in (0..8).rev() {
                     let slot = 8 * k + 4 * half;
