@@ -1,3 +1,4 @@
 //! The parts of the `duynhat` binary.
 
 pub mod cli;
+pub mod service;
