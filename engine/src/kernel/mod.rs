@@ -3,8 +3,13 @@
 //! No threads, no allocation, no knowledge of the gallery. An instruction set is a value ([`Isa`]) that can only be
 //! had when the CPU supports it, so a kernel that takes one needs no further check.
 
+pub mod hamming;
+mod vectorize;
+
 use std::fmt;
 use std::sync::OnceLock;
+
+pub use vectorize::vectorize;
 
 /// The variable that forces a kernel: `portable`, `avx2`, `avx512` or `neon`.
 pub const KERNEL_VARIABLE: &str = "DUYNHAT_KERNEL";
