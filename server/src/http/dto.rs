@@ -3,7 +3,11 @@
 
 use std::fmt;
 
-use duynhat_engine::template::{MissingReason, Purpose};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+use duynhat_engine::template::{
+    Biometrics, FaceTemplate, FingerTemplate, MissingFinger, MissingReason, Purpose, codec,
+};
 use serde::Serialize;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::{RefOr, Type};
@@ -147,6 +151,53 @@ pub struct MissingBody {
     /// Why.
     #[schema(value_type = MissingReasonWord)]
     pub reason: MissingReason,
+}
+
+impl FingerBody {
+    /// A template as an ISO/IEC 19794-2:2005 record.
+    ///
+    /// # Errors
+    /// As [`codec::encode_iso_2005`].
+    pub fn of(template: &FingerTemplate) -> Result<Self, codec::EncodeError> {
+        let record = codec::encode_iso_2005(&[template.clone().into()])?;
+        let extractor = (!template.extractor.is_unknown()).then(|| template.extractor.as_str().to_owned());
+        Ok(Self { position: None, template: STANDARD.encode(record), extractor })
+    }
+}
+
+impl From<&FaceTemplate> for FaceBody {
+    fn from(template: &FaceTemplate) -> Self {
+        let bytes: Vec<u8> = template.values().iter().flat_map(|value| value.to_le_bytes()).collect();
+        let quality = (template.quality > 0).then_some(template.quality);
+        Self { model: template.model().to_owned(), embedding: EmbeddingBody::Base64(STANDARD.encode(bytes)), quality }
+    }
+}
+
+impl From<MissingFinger> for MissingBody {
+    fn from(finger: MissingFinger) -> Self {
+        Self { position: finger.position.code(), reason: finger.reason }
+    }
+}
+
+impl CheckBody {
+    /// A check of what was captured, without identity numbers.
+    ///
+    /// # Errors
+    /// As [`FingerBody::of`].
+    pub fn new(application: &str, purpose: Purpose, captured: &Biometrics) -> Result<Self, codec::EncodeError> {
+        Ok(Self {
+            application: application.to_owned(),
+            purpose,
+            station: "station-1".to_owned(),
+            operator: "operator-1".to_owned(),
+            identity: None,
+            claimed_identity: None,
+            supersedes: None,
+            fingers: captured.fingers.iter().map(FingerBody::of).collect::<Result<_, _>>()?,
+            faces: captured.faces.iter().map(FaceBody::from).collect(),
+            missing: captured.missing.iter().map(|finger| MissingBody::from(*finger)).collect(),
+        })
+    }
 }
 
 /// Never prints what was captured or an identity number.

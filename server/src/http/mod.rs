@@ -23,6 +23,8 @@ mod reader;
 mod receive;
 mod routes;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use limits::HttpLimits;
 pub use parse::{check as parse_check, identify as parse_identify, verify as parse_verify};

@@ -170,7 +170,8 @@ fn response(description: &str, example: &Problem) -> (String, RefOr<Response>) {
         ResponseBuilder::new().description(description).content("application/problem+json", content.build());
     if example.retries() {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
-        let header = HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds until it is worth trying again."));
+        let header =
+            HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds until it is worth trying again."));
         response = response.header("Retry-After", header.build());
     }
     (example.status().as_u16().to_string(), RefOr::T(response.build()))
