@@ -4,20 +4,22 @@
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`codec`] | how structured records become bytes (bincode) |
 //! | [`template`] | domain types and codecs of the standards; no I/O |
 //! | [`kernel`] | slices in, scores out, one dispatch by CPU |
 //! | [`finger`], [`face`] | descriptor, screen, comparison, bounds, score calibration of a modality |
-//! | [`gallery`] | memory-mapped stripes, snapshots, tombstones |
+//! | gallery | memory-mapped stripes, snapshots, tombstones |
 //! | [`log`] | events, the file journal |
 //! | [`search`] | planning, rayon, candidate lists |
 //! | [`decision`] | fusion, thresholds, bands, the rules of each purpose |
 //! | [`evaluation`] | error rates, calibration, training |
 
+pub mod codec;
 pub mod decision;
 pub mod evaluation;
 pub mod face;
 pub mod finger;
-pub mod gallery;
+// pub mod gallery;
 pub mod kernel;
 pub mod log;
 pub mod search;

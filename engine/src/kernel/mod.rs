@@ -3,6 +3,8 @@
 //! No threads, no allocation, no knowledge of the gallery. An instruction set is a value ([`Isa`]) that can only be
 //! had when the CPU supports it, so a kernel that takes one needs no further check.
 
+pub mod hamming;
+
 use std::fmt;
 use std::sync::OnceLock;
 

@@ -5,11 +5,16 @@
 //! said in its own record type and hands over [`FingerTemplate`]s.
 
 mod check;
+pub mod codec;
 mod face;
 mod finger;
 mod person;
 
 pub use check::{Outcome, Purpose};
+pub use codec::{
+    DecodeError, DecodeOptions, Detection, EncodeError, FingerRecord, Format, RecordView, Resolution, Warning, decode,
+    detect, encode_iso_2005,
+};
 pub use face::{DIMENSION_MAX, DIMENSION_MIN, FaceTemplate, FaceTemplateError};
 pub use finger::{
     EXTRACTOR_LENGTH_MAX, Extractor, FingerPosition, FingerTemplate, FingerTemplateError, MINUTIAE_MAX, Minutia,
