@@ -4,9 +4,12 @@
 //! had when the CPU supports it, so a kernel that takes one needs no further check.
 
 pub mod hamming;
+mod vectorize;
 
 use std::fmt;
 use std::sync::OnceLock;
+
+pub use vectorize::vectorize;
 
 /// The variable that forces a kernel: `portable`, `avx2`, `avx512` or `neon`.
 pub const KERNEL_VARIABLE: &str = "DUYNHAT_KERNEL";
