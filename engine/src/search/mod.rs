@@ -19,7 +19,7 @@ use crate::finger::screen::ScreenParams;
 use crate::finger::{Calibration, Model};
 use crate::gallery::{GalleryError, Snapshot};
 use crate::kernel::Isa;
-use crate::template::FingerPosition;
+use crate::template::{FaceTemplate, FingerPosition};
 
 pub use batch::{BatchOptions, BatchProgress, Pair, all_against_all};
 pub use probe::{Probe, SCREEN_FINGERS_MAX};
@@ -166,6 +166,63 @@ pub fn compare_rows(
     let mut comparer = compare::Comparer::default();
     let live = rows.iter().filter(|row| snapshot.is_live(**row));
     live.map(|row| comparer.compare(matcher, snapshot, probe, *row)).collect()
+}
+
+/// Every live reference at or above a cosine for each of a batch of faces: row and cosine, best first, then by row. A
+/// row with several faces is listed once. Exactly what brute force over the fp32 originals finds.
+///
+/// # Errors
+/// Damage or I/O.
+pub fn identify_faces(
+    isa: Isa,
+    snapshot: &Snapshot,
+    probes: &[FaceTemplate],
+    cosine_min: f32,
+) -> Result<Vec<Vec<(u64, f32)>>, GalleryError> {
+    let models = snapshot.face_models();
+    let mut found: Vec<Vec<(u64, f32)>> = vec![Vec::new(); probes.len()];
+    for (number, model) in (0u8..).zip(models.iter()) {
+        let own: Vec<usize> = (0..probes.len()).filter(|p| model.is_of(&probes[*p])).collect();
+        if own.is_empty() {
+            continue;
+        }
+        for basis_number in 0..model.bases() {
+            let Some(basis) = model.basis(basis_number) else { continue };
+            let values: Vec<&[f32]> = own.iter().map(|p| probes[*p].values()).collect();
+            let prepared = face::FaceProbe::new_all(isa, basis, &values).map_err(|e| face_error(&e))?;
+            let mut columns = Vec::new();
+            let mut places = Vec::new();
+            for block in snapshot.blocks() {
+                if let Some(column) = block.faces(models, number)? {
+                    if column.basis == basis_number {
+                        places.push((block.first_row, column.rows));
+                        columns.push(column.block);
+                    }
+                }
+            }
+            if columns.is_empty() {
+                continue;
+            }
+            let plan = face::Plan::measure(isa, basis, &columns, cosine_min).map_err(|e| face_error(&e))?;
+            let hits = face::search_blocks(isa, basis, &prepared, &columns, cosine_min, &plan, None)
+                .map_err(|e| face_error(&e))?;
+            for (probe, candidates) in own.iter().zip(hits) {
+                for hit in candidates.found() {
+                    let (first_row, rows) = places[hit.block as usize];
+                    let row = first_row + u64::from(rows[hit.entry as usize]);
+                    if snapshot.is_live(row) {
+                        found[*probe].push((row, hit.cosine));
+                    }
+                }
+            }
+        }
+    }
+    for candidates in &mut found {
+        candidates.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        candidates.dedup_by_key(|c| c.0);
+        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    }
+    Ok(found)
 }
 
 struct FaceHits {

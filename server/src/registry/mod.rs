@@ -105,6 +105,17 @@ impl Registry {
         Ok(Self { db })
     }
 
+    /// Opens the file to look at it, beside its writer or without one.
+    ///
+    /// # Errors
+    /// No such file, SQLite.
+    pub fn open_read_only(path: &Path) -> Result<Self, RegistryError> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(std::time::Duration::from_secs(10))?;
+        Ok(Self { db })
+    }
+
     /// The last log position applied.
     ///
     /// # Errors

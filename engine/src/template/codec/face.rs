@@ -143,6 +143,11 @@ impl FaceRows {
         self.values.chunks_exact(self.dimension)
     }
 
+    /// One row.
+    pub fn row(&self, row: usize) -> Option<&[f32]> {
+        self.values.get(row.checked_mul(self.dimension)?..)?.get(..self.dimension)
+    }
+
     /// Each row as a checked template of `model`.
     pub fn templates(&self, model: &str) -> impl ExactSizeIterator<Item = Result<FaceTemplate, FaceDecodeError>> {
         self.rows().enumerate().map(move |(row, values)| {
