@@ -74,17 +74,40 @@ fn data(arguments: &Arguments) -> Result<(Array2<f32>, Array2<f32>), Failure> {
     Ok((Array2::from_shape_vec((rows, dimension), references)?, Array2::from_shape_vec((count, dimension), queries)?))
 }
 
-/// Median and extremes of some runs, in seconds.
-fn timed<T>(repeats: usize, mut work: impl FnMut() -> T) -> (f64, f64, f64, T) {
-    let mut times = Vec::with_capacity(repeats);
+/// A measurement repeated: wall clock and processor time, in seconds.
+struct Timed<T> {
+    median: f64,
+    least: f64,
+    most: f64,
+    /// Median of the time that all threads together had a processor: what counts on a machine with neighbours.
+    processor: f64,
+    last: T,
+}
+
+fn timed<T>(repeats: usize, mut work: impl FnMut() -> T) -> Timed<T> {
+    let (mut times, mut processor) = (Vec::with_capacity(repeats), Vec::with_capacity(repeats));
     let mut last = None;
     for _ in 0..repeats {
-        let start = Instant::now();
+        let (start, processor_start) = (Instant::now(), processor_seconds());
         last = Some(work());
         times.push(start.elapsed().as_secs_f64());
+        processor.push(processor_seconds() - processor_start);
     }
     times.sort_by(f64::total_cmp);
-    (times[times.len() / 2], times[0], times[times.len() - 1], last.expect("at least one run"))
+    processor.sort_by(f64::total_cmp);
+    let (least, most) = (times[0], times[times.len() - 1]);
+    let middle = times.len() / 2;
+    Timed { median: times[middle], least, most, processor: processor[middle], last: last.expect("at least one run") }
+}
+
+/// Time on a processor, all threads; 0 where the system doesn't tell.
+fn processor_seconds() -> f64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
+    let of_task = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    };
+    tasks.flatten().filter_map(|task| of_task(task.path())).sum::<f64>() / 1e9
 }
 
 fn measure(
@@ -99,22 +122,22 @@ fn measure(
     let per_block = arguments.number("--block", 256usize)?;
     let rows: Vec<&[f32]> = references.rows().into_iter().map(|r| r.to_slice().unwrap_or(&[])).collect();
     let queries: Vec<&[f32]> = queries.rows().into_iter().map(|r| r.to_slice().unwrap_or(&[])).collect();
-    let start = Instant::now();
-    let gallery = Gallery::new(isa, &rows, per_block);
-    let encode_s = start.elapsed().as_secs_f64();
+    let encoded = timed(1, || Gallery::new(isa, &rows, per_block));
+    let (seconds, processor) = (encoded.median, encoded.processor);
+    let gallery = encoded.last;
     let blocks = gallery.blocks();
     println!(
-        r#"{{"measure":"encode","rows":{},"threads":{threads},"kernel":"{isa}","seconds":{encode_s:.3}}}"#,
+        r#"{{"measure":"encode","rows":{},"threads":{threads},"kernel":"{isa}","seconds":{seconds:.3},"processor_seconds":{processor:.3}}}"#,
         rows.len()
     );
 
-    let (plan_s, _, _, plan) = timed(1, || Plan::measure(isa, &gallery.basis, &blocks, threshold));
-    let mut plan = plan?;
+    let measured = timed(1, || Plan::measure(isa, &gallery.basis, &blocks, threshold));
+    let mut plan = measured.last?;
     if let Some(step) = arguments.text("--step") {
         let step = step.parse()?;
         plan = Plan { batch_step: step, single_step: Some(step) };
     }
-    println!(r#"{{"measure":"plan","plan":"{plan:?}","ms":{:.2}}}"#, plan_s * 1e3);
+    println!(r#"{{"measure":"plan","plan":"{plan:?}","ms":{:.2}}}"#, measured.processor * 1e3);
 
     let prepared = FaceProbe::new_all(isa, &gallery.basis, &queries)?;
     let search = |probes: &[FaceProbe]| search_blocks(isa, &gallery.basis, probes, &blocks, threshold, plan, None);
@@ -133,28 +156,30 @@ fn measure(
         write_hits(path, &found, per_block)?;
     }
 
-    let (median, least, most, _) = timed(repeats, || search(&prepared));
+    let Timed { median, least, most, processor, .. } = timed(repeats, || search(&prepared));
     let pairs = rows.len() as f64 * queries.len() as f64;
     println!(
-        r#"{{"measure":"batch","probes":{},"threads":{threads},"seconds":{median:.4},"seconds_least":{least:.4},"seconds_most":{most:.4},"gcomparisons_per_s":{:.3},"hits":{}}}"#,
+        r#"{{"measure":"batch","probes":{},"threads":{threads},"seconds":{median:.4},"seconds_least":{least:.4},"seconds_most":{most:.4},"gcomparisons_per_s":{:.3},"gcomparisons_per_processor_s":{:.3},"hits":{}}}"#,
         queries.len(),
         pairs / median / 1e9,
+        pairs / processor / 1e9,
         found.iter().map(|f| f.list.len()).sum::<usize>(),
     );
     let mut at = 0;
-    let (median, least, most, _) = timed(repeats * 10, || {
+    let Timed { median, least, most, processor, .. } = timed(repeats * 10, || {
         at = (at + 1) % prepared.len();
         search(std::slice::from_ref(&prepared[at]))
     });
     println!(
-        r#"{{"measure":"single","threads":{threads},"ms":{:.3},"ms_least":{:.3},"ms_most":{:.3}}}"#,
+        r#"{{"measure":"single","threads":{threads},"ms":{:.3},"ms_least":{:.3},"ms_most":{:.3},"processor_ms":{:.3}}}"#,
         median * 1e3,
         least * 1e3,
-        most * 1e3
+        most * 1e3,
+        processor * 1e3
     );
     let all = arguments.number("--pairs", 0usize)?.min(rows.len()) / per_block;
     if all > 0 {
-        let (median, least, _, found) = timed(repeats.min(3), || {
+        let Timed { median, least, processor, last: found, .. } = timed(repeats.min(3), || {
             let mut count = 0;
             all_pairs(isa, &gallery.basis, &blocks[..all], threshold, plan, &mut |pairs, _| {
                 count += pairs.len();
@@ -164,8 +189,9 @@ fn measure(
         });
         let n = (all * per_block) as f64;
         println!(
-            r#"{{"measure":"pairs","rows":{n},"threads":{threads},"seconds":{median:.3},"seconds_least":{least:.3},"gcomparisons_per_s":{:.3},"hits":{}}}"#,
+            r#"{{"measure":"pairs","rows":{n},"threads":{threads},"seconds":{median:.3},"seconds_least":{least:.3},"gcomparisons_per_s":{:.3},"gcomparisons_per_processor_s":{:.3},"hits":{}}}"#,
             n * (n - 1.0) / median / 1e9,
+            n * (n - 1.0) / processor / 1e9,
             found?
         );
     }
