@@ -7,7 +7,7 @@ use super::block::{Hit, Scratch, search_block, search_block_single, search_pair}
 use super::layout::FaceBlock;
 use super::plan::Plan;
 use super::probe::{FaceProbe, ProbeBatch};
-use super::{FaceError, compare};
+use super::FaceError;
 use crate::kernel::Isa;
 
 /// Probes packed at a time: at 512 dimensions half a core's second-level cache.
@@ -231,13 +231,13 @@ pub fn all_pairs(
     Ok(())
 }
 
-/// What the drivers must return, one comparison at a time; for tests and audits.
-#[doc(hidden)]
-pub fn brute_force(isa: Isa, probe: &[f32], blocks: &[FaceBlock<'_>], threshold: f32) -> Candidates {
+/// What the drivers must return, one comparison at a time.
+#[cfg(test)]
+pub(super) fn brute_force(isa: Isa, probe: &[f32], blocks: &[FaceBlock<'_>], threshold: f32) -> Candidates {
     let mut list = Candidates::default();
     for (b, block) in blocks.iter().enumerate() {
         for entry in 0..block.rows() {
-            let cosine = compare(isa, probe, block.originals.values(entry));
+            let cosine = super::compare(isa, probe, block.originals.values(entry));
             if cosine >= threshold {
                 list.list.push(Candidate { block: b as u32, entry: entry as u32, cosine });
             }

@@ -5,7 +5,7 @@
 
 use super::FaceError;
 use super::basis::Basis;
-use super::layout::{AlignedBytes, Payload, STEP, Shape, Summary, ceil_bf16, ceil_f32, widen};
+use super::layout::{AlignedBytes, FaceBlock, Payload, STEP, Shape, Summary, ceil_bf16, ceil_f32, widen};
 use crate::kernel::Isa;
 use crate::kernel::dot_f32::{PANEL, ROTATED, rotate};
 use crate::kernel::dot_i8::{ROWS, TILE_STEP};
@@ -19,6 +19,16 @@ pub struct FaceBlockBytes {
     pub plane8: AlignedBytes,
     /// 4-bit tiles, scales and norms; read by single probes.
     pub plane4: AlignedBytes,
+}
+
+impl FaceBlockBytes {
+    /// The block, read in place.
+    ///
+    /// # Errors
+    /// [`FaceError::OtherBasis`] when the block was encoded with another basis.
+    pub fn parse<'a>(&'a self, basis: &Basis) -> Result<FaceBlock<'a>, FaceError> {
+        FaceBlock::parse(basis, &self.originals, &self.plane8, &self.plane4)
+    }
 }
 
 /// Encodes up to 65,536 embeddings of one model as a block. None is allowed.

@@ -85,9 +85,9 @@ impl Plan {
                 best4 = (cost4, step);
             }
         }
-        // One probe alone uses a sixth of the int8 kernel, or is bound by memory.
+        // One probe alone uses a sixth of the int8 kernel, or is bound by memory: a byte costs what two 4-bit dimensions do.
         let prefix8 = filled[0].plane8.shape.prefix(best8.1) as f64;
-        let alone8 = best8.0 + prefix8 * costs.int8 * 5.0;
+        let alone8 = best8.0 + prefix8 * (costs.int8 * 5.0).max(costs.int4 * 2.0 - costs.int8);
         Ok(Self { batch_step: best8.1, single_step: (best4.0 <= alone8).then_some(best4.1) })
     }
 }
