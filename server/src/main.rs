@@ -15,7 +15,11 @@ enum Command {
     /// Trains a fingerprint model.
     TrainFinger(cli::train::TrainFingerArgs),
     /// Laboratory.
-    Lab { #[arg(long)] cross: bool, folders: Vec<std::path::PathBuf> },
+    Lab {
+        #[arg(long)]
+        cross: bool,
+        folders: Vec<std::path::PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
