@@ -12,6 +12,8 @@ pub mod inputs;
 pub mod lab;
 pub mod reverify;
 pub mod serve;
+pub mod picture;
+pub mod template;
 pub mod train;
 pub mod verify;
 
