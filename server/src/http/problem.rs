@@ -164,7 +164,8 @@ pub struct FieldError {
     #[schema(example = "/fingers/2/template")]
     pub pointer: String,
     /// What kind of error: `json`, `required`, `unknown_field`, `duplicate_field`, `type`, `range`, `length`, `format`,
-    /// `base64`, `template`, `embedding`, `contradiction`.
+    /// `base64`, `template`, `embedding`, `contradiction`,
+    /// `record` (what the field names is not there, or is something else).
     #[schema(value_type = String, example = "template")]
     pub code: &'static str,
     /// A sentence in English.
@@ -259,11 +260,8 @@ impl Problem {
             ServiceError::Overloaded { retry_after_s } => {
                 Self::new(ProblemKind::Overloaded, detail).retry_after(*retry_after_s)
             }
-            ServiceError::Conflict { .. } => Self::field(ProblemKind::Conflict, "application", "contradiction", detail),
-            ServiceError::NotFound { what } => match field_of(what) {
-                Some(field) => Self::field(ProblemKind::NotFound, field, "contradiction", detail),
-                None => Self::new(ProblemKind::NotFound, detail),
-            },
+            ServiceError::Conflict { .. } => Self::of_record(ProblemKind::Conflict, Some("application"), detail),
+            ServiceError::NotFound { what } => Self::of_record(ProblemKind::NotFound, field_of(what), detail),
             ServiceError::State(_) => Self::new(ProblemKind::State, detail),
             ServiceError::Unusable(_) => Self::new(ProblemKind::Invalid, detail),
             ServiceError::DiskFull => Self::new(ProblemKind::DiskFull, detail).retry_after(60),
@@ -276,12 +274,19 @@ impl Problem {
     /// not a resource that is missing.
     pub fn of_submission(error: &ServiceError) -> Self {
         match error {
-            ServiceError::NotFound { what } => {
-                let field = field_of(what).unwrap_or("application");
-                Self::field(ProblemKind::Invalid, field, "contradiction", error.to_string())
-            }
+            ServiceError::NotFound { what } => Self::of_record(ProblemKind::Invalid, field_of(what), error.to_string()),
             _ => Self::of_service(error),
         }
+    }
+
+    /// A field is well-formed, but what it names is not there or is something else.
+    fn of_record(kind: ProblemKind, field: Option<&str>, detail: String) -> Self {
+        let mut problem = match field {
+            Some(field) => Self::field(kind, field, "record", detail.clone()),
+            None => Self::new(kind, ""),
+        };
+        problem.detail = detail;
+        problem
     }
 }
 
