@@ -164,16 +164,15 @@ pub struct FieldError {
     #[schema(example = "/fingers/2/template")]
     pub pointer: String,
     /// What kind of error: `json`, `required`, `unknown_field`, `duplicate_field`, `type`, `range`, `length`, `format`,
-    /// `base64`, `template`, `embedding`, `contradiction`,
-    /// `record` (what the field names is not there, or is something else).
+    /// `base64`, `template`, `embedding`, `contradiction`.
     #[schema(value_type = String, example = "template")]
     pub code: &'static str,
     /// A sentence in English.
-    #[schema(example = "ISO/IEC 19794-2:2005 record: x resolution at byte 14 is 0; expected 99 to 1000 px/cm")]
+    #[schema(example = "ISO/IEC 19794-2:2005 record: x resolution at byte 18 is 0; expected 99 to 1000 px/cm")]
     pub detail: String,
     /// For a template: bytes from the start of the decoded record; for base64: characters.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 14)]
+    #[schema(example = 18)]
     pub offset: Option<usize>,
     /// What would have been accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -282,7 +281,7 @@ impl Problem {
     /// A field is well-formed, but what it names is not there or is something else.
     fn of_record(kind: ProblemKind, field: Option<&str>, detail: String) -> Self {
         let mut problem = match field {
-            Some(field) => Self::field(kind, field, "record", detail.clone()),
+            Some(field) => Self::field(kind, field, "contradiction", detail.clone()),
             None => Self::new(kind, ""),
         };
         problem.detail = detail;
