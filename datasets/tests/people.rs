@@ -41,7 +41,7 @@ fn a_person_is_the_same_on_every_machine() {
 }
 
 /// Changes whenever the generator's output does: say so in the changelog, for every recorded figure then changes too.
-const GOLDEN: u64 = 0;
+const GOLDEN: u64 = 0xf002_98bc_0791_fe37;
 
 #[test]
 fn a_person_does_not_depend_on_the_order_of_asking() {
