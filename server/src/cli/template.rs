@@ -393,7 +393,7 @@ fn json(path: &Path, content: &Content) -> anyhow::Result<String> {
         }
         Content::Refused { looked_like, offset, reason } => {
             out.accepted = false;
-            (out.format_name, out.offset, out.error) = (*looked_like, *offset, Some(reason));
+            (out.format_name, out.offset, out.error) = (*looked_like, *offset, Some(reason.as_str()));
         }
     }
     Ok(simd_json::serde::to_string(&out)?)
