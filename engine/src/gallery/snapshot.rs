@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::block::Block;
 use super::faces::FaceModels;
 use super::overlay::Overlay;
-use super::GalleryError;
+use super::{GalleryError, Prepared, PreparedFinger};
+use crate::finger::FingerFeatures;
+use crate::template::{Extractor, FaceTemplate, FingerPosition};
 
 /// Immutable; searches run on it while enrolments go on.
 pub struct Snapshot {
@@ -99,6 +101,35 @@ impl Snapshot {
         let after = partition_point(self.block_count(), |n| self.block(n).is_some_and(|b| b.first_position < position));
         let Some(block) = after.checked_sub(1).and_then(|n| self.block(n)) else { return Ok(0) };
         Ok(block.first_row + block.positions()?.partition_point(|p| *p < position) as u64)
+    }
+
+    /// A row's features, copied out of its columns: a reference turned probe.
+    ///
+    /// # Errors
+    /// Damage or I/O.
+    pub fn prepared(&self, row: u64) -> Result<Prepared, GalleryError> {
+        let mut prepared = Prepared::default();
+        let Some((block, within)) = self.locate(row) else { return Ok(prepared) };
+        for position in (0..=10).filter_map(FingerPosition::new) {
+            let Some(prints) = block.prints(position)? else { continue };
+            for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
+                prepared.fingers.push(PreparedFinger {
+                    position,
+                    quality: stored.quality,
+                    extractor: Extractor::new(stored.extractor).unwrap_or_default(),
+                    features: FingerFeatures::new(stored.view.minutiae().to_vec(), stored.view.codes().to_vec()),
+                    cohort: stored.cohort,
+                });
+            }
+        }
+        for (number, model) in (0u8..).zip(self.models.iter()) {
+            let Some(column) = block.faces(&self.models, number)? else { continue };
+            for (entry, _) in column.rows.iter().enumerate().filter(|(_, r)| **r == within) {
+                let values = column.block.originals.values(entry).to_vec();
+                prepared.faces.extend(FaceTemplate::new(model.name(), 0, values));
+            }
+        }
+        Ok(prepared)
     }
 
     /// The subject that a row counts to.

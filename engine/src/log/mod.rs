@@ -6,6 +6,7 @@
 mod event;
 mod frame;
 mod journal;
+pub mod projection;
 
 use std::io;
 use std::path::{Path, PathBuf};
