@@ -17,6 +17,8 @@ const REQUESTS: &str = "duynhat_http_requests_total";
 const REQUEST_SECONDS: &str = "duynhat_http_request_seconds";
 const REQUESTS_ACTIVE: &str = "duynhat_http_requests_active";
 const ANSWERS: &str = "duynhat_check_answers_total";
+/// Counted by the service, which decides once what is answered often.
+const DECISIONS: &str = "duynhat_decisions_total";
 const DECISION_SECONDS: &str = "duynhat_check_decision_seconds";
 const SEARCH_SECONDS: &str = "duynhat_search_seconds";
 const PENDING: &str = "duynhat_checks_pending";
@@ -50,6 +52,7 @@ fn describe() {
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time from a request's head to its answer, by route.");
     describe_gauge!(REQUESTS_ACTIVE, "Requests under way.");
     describe_counter!(ANSWERS, "Answers to POST /v1/checks by purpose and outcome (a decision, pending or withdrawn).");
+    describe_counter!(DECISIONS, "Decisions by purpose and outcome; one decided anew counts again.");
     describe_histogram!(DECISION_SECONDS, Unit::Seconds, "Time from receipt to decision, by purpose.");
     describe_histogram!(SEARCH_SECONDS, Unit::Seconds, "Time of identify and verify in the service.");
     describe_gauge!(PENDING, "Checks accepted and not yet decided.");
@@ -79,9 +82,6 @@ pub(super) fn answered(purpose: Purpose, document: &CheckDocument) {
         (CheckStatus::Pending | CheckStatus::Decided, _) => "pending",
     };
     counter!(ANSWERS, "purpose" => purpose.as_str(), "outcome" => outcome).increment(1);
-    if document.status == CheckStatus::Decided {
-        histogram!(DECISION_SECONDS, "purpose" => purpose.as_str()).record(document.took_ms / 1000.0);
-    }
 }
 
 /// Counts a search.

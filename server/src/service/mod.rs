@@ -25,7 +25,7 @@ use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::{Enrolled, Event, StoredBiometrics, Submitted};
 use duynhat_engine::search::{Probe, SearchOptions, identify};
-use duynhat_engine::template::{Biometrics, Outcome};
+use duynhat_engine::template::{Biometrics, Outcome, Purpose};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -454,10 +454,19 @@ fn decide_and_log(
         let command = Command::Decide { decided: Box::new(decided), reply };
         sender.send(command).map_err(|_| ServiceError::Unavailable)?;
         if answer.blocking_recv().map_err(|_| ServiceError::Unavailable)?? {
+            count(job.purpose, &document);
             return Ok(document);
         }
         snapshot = shared.published.load_full();
     }
+}
+
+/// Counts a decision once, when it is in the log: answers repeat it. `http` describes the metrics and renders them.
+fn count(purpose: Purpose, document: &CheckDocument) {
+    let outcome = document.decision.map_or("none", Outcome::as_str);
+    metrics::counter!("duynhat_decisions_total", "purpose" => purpose.as_str(), "outcome" => outcome).increment(1);
+    let seconds = document.took_ms / 1000.0;
+    metrics::histogram!("duynhat_check_decision_seconds", "purpose" => purpose.as_str()).record(seconds);
 }
 
 fn usable(models: &Models, biometrics: &Biometrics) -> Result<Prepared, ServiceError> {
