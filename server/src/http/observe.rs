@@ -109,7 +109,9 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     };
     counter!(REQUESTS, "route" => route.to_owned(), "method" => method, "status" => class).increment(1);
     histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(took.as_secs_f64());
-    let ms = took.as_secs_f64() * 1000.0;
+    // Microseconds are enough for a log.
+    #[allow(clippy::cast_precision_loss)]
+    let ms = took.as_micros() as f64 / 1000.0;
     if status.is_server_error() {
         tracing::warn!(target: "duynhat::http", method, route, status = status.as_u16(), ms, "request");
     } else {

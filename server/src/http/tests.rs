@@ -312,6 +312,18 @@ fn no_refusal_repeats_what_was_sent() {
         let text = serde_json::to_string(&check(&body).unwrap_err()).unwrap();
         assert!(!text.contains(&secret[..12]), "{text}");
     }
+    // A template in JSON is quoted by its parser's messages.
+    for text in [
+        format!(r#"{{"format":"duynhat-finger-1","width":"{IDENTITY}"}}"#),
+        format!(r#"{{"format":"duynhat-finger-1","x{IDENTITY}":1}}"#),
+        format!(r#"{{"format":"duynhat-finger-1","minutiae":[{{"kind":"{IDENTITY}"}}]}}"#),
+    ] {
+        let body = with("/fingers/0/template", Some(json!(BASE64_STANDARD.encode(text))));
+        let text = serde_json::to_string(&check(&body).unwrap_err()).unwrap();
+        assert!(!text.contains(&IDENTITY[..6]) && text.contains("fingers[0].template"), "{text}");
+    }
+    let body = with("/fingers/0/template", Some(json!(BASE64_STANDARD.encode(r#"{"format":"duynhat-finger-1"}"#))));
+    assert!(serde_json::to_string(&check(&body).unwrap_err()).unwrap().contains("missing field"));
     let body = CheckBody::new("A-1", Purpose::Child, &captured()).unwrap();
     assert_eq!(format!("{body:?}"), "CheckBody(..)");
 }
