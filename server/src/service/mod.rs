@@ -25,7 +25,7 @@ use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::{Enrolled, Event, StoredBiometrics, Submitted};
 use duynhat_engine::search::{Probe, SearchOptions, identify};
-use duynhat_engine::template::{Biometrics, Outcome};
+use duynhat_engine::template::{Biometrics, Outcome, Purpose};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -481,7 +481,10 @@ fn decide_and_log(
     let done = Arc::new(Mutex::new(Some(done)));
     let (then, again) = (done.clone(), sender.clone());
     let reply: writer::Told = Box::new(move |result| match result {
-        Ok(true) => finish(&then, Ok(document)),
+        Ok(true) => {
+            count(job.purpose, &document);
+            finish(&then, Ok(document));
+        }
         Err(error) => finish(&then, Err(error)),
         Ok(false) => {
             let Some(done) = then.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
@@ -492,6 +495,14 @@ fn decide_and_log(
     if sender.send(Command::Decide { decided: Box::new(decided), reply }).is_err() {
         finish(&done, Err(ServiceError::Unavailable));
     }
+}
+
+/// Counts a decision once, when it is in the log: answers repeat it. `http` describes the metrics and renders them.
+fn count(purpose: Purpose, document: &CheckDocument) {
+    let outcome = document.decision.map_or("none", Outcome::as_str);
+    metrics::counter!("duynhat_decisions_total", "purpose" => purpose.as_str(), "outcome" => outcome).increment(1);
+    let seconds = document.took_ms / 1000.0;
+    metrics::histogram!("duynhat_check_decision_seconds", "purpose" => purpose.as_str()).record(seconds);
 }
 
 fn usable(models: &Models, biometrics: &Biometrics) -> Result<Prepared, ServiceError> {
