@@ -1,2 +1,7 @@
 //! The `duynhat` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    duynhat_server::main()
+}

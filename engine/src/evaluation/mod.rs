@@ -1,1 +1,10 @@
-//! evaluation
+//! Error rates, calibration and training: what is measured on labelled collections. Nothing below imports this.
+
+mod collection;
+mod comparisons;
+mod random;
+pub mod rates;
+pub mod training;
+
+pub use collection::{LabelledPrint, stem};
+pub use comparisons::{compare_all, enrol};

@@ -13,6 +13,7 @@
 
 mod basis;
 mod block;
+mod calibration;
 mod drive;
 mod encode;
 mod hubness;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use basis::{Basis, BasisId, SAMPLE_MAX, SAMPLE_MIN};
 pub use block::{Hit, Scratch, search_block, search_block_single, search_pair};
+pub use calibration::llr;
 pub use drive::{Candidate, Candidates, Pair, all_pairs, search_blocks};
 pub use encode::{FaceBlockBytes, encode_block};
 pub use hubness::{Hub, Hubness};

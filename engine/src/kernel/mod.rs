@@ -6,12 +6,16 @@
 pub mod dot_f32;
 pub mod dot_i4;
 pub mod dot_i8;
+pub mod hamming;
 mod prefetch;
+mod vectorize;
 
 pub use prefetch::prefetch;
 
 use std::fmt;
 use std::sync::OnceLock;
+
+pub use vectorize::vectorize;
 
 /// The variable that forces a kernel: `portable`, `avx2`, `avx512` or `neon`.
 pub const KERNEL_VARIABLE: &str = "DUYNHAT_KERNEL";

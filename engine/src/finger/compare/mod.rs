@@ -1,0 +1,156 @@
+//! One probe finger against one reference finger.
+//!
+//! 1. [`local`]: the minutia pairs with the closest codes.
+//! 2. [`relaxation`]: pairs that agree about the motion strengthen each other.
+//! 3. [`alignment`]: the best pairs give up to two motions; under each, what lies together is paired.
+//! 4. [`scoring`]: the better overlay is measured, and a logistic sum of the measures is the score.
+
+mod alignment;
+mod local;
+mod points;
+mod relaxation;
+mod scoring;
+
+use alignment::{Overlay, motion_of, overlay};
+use local::LocalScratch;
+use points::Points;
+use relaxation::Relaxed;
+
+use super::features::FingerView;
+use super::geometry::Directions;
+use super::model::Model;
+use crate::kernel::{Isa, vectorize};
+
+pub(crate) use scoring::{FEATURES, Features};
+use scoring::{SCORE_MIN, measure, quick, score};
+
+/// Alignments tried.
+const HYPOTHESES: usize = 2;
+/// With fewer close pairs than this nothing can be aligned.
+const PAIRS_MIN: usize = 3;
+/// With fewer minutiae lying together than this the lowest score is given.
+const MATCHED_MIN: usize = 3;
+
+/// The result of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    /// Similarity, -20 to 60, higher is more alike: about the log-odds that the prints are mated where mated and
+    /// non-mated are equally frequent. Use [`super::Calibration`] for a likelihood ratio.
+    pub score: f32,
+    /// How many minutiae lie together.
+    pub matched: u16,
+}
+
+/// A probe, prepared once for many comparisons.
+pub struct CompareProbe<'m> {
+    model: &'m Model,
+    points: Points,
+    isa: Isa,
+}
+
+impl<'m> CompareProbe<'m> {
+    /// Prepares `view`, whose codes must come from `model`, for the fastest kernel of this CPU.
+    pub fn new(model: &'m Model, view: FingerView<'_>) -> Self {
+        Self::with_isa(model, view, Isa::active())
+    }
+
+    /// As [`CompareProbe::new`] with a kernel of choice; all give the same bits.
+    pub fn with_isa(model: &'m Model, view: FingerView<'_>, isa: Isa) -> Self {
+        let mut points = Points::default();
+        points.fill(view, Directions::get());
+        Self { model, points, isa }
+    }
+}
+
+/// Buffers of a comparison, kept by the caller from one to the next; one per thread.
+#[derive(Default)]
+pub struct Scratch {
+    reference: Points,
+    local: LocalScratch,
+    relaxed: Relaxed,
+    overlays: [Overlay; HYPOTHESES],
+}
+
+impl Scratch {
+    /// Empty buffers; they grow to the largest print seen.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Compares; the codes of both must come from the probe's model. Empty prints get the lowest score.
+pub fn compare(probe: &CompareProbe<'_>, reference: FingerView<'_>, scratch: &mut Scratch) -> Comparison {
+    vectorize(probe.isa, || run(probe, reference, scratch).0)
+}
+
+/// As [`compare`], and which minutiae lie together: index in the probe, index in the reference.
+pub fn compare_pairs(
+    probe: &CompareProbe<'_>,
+    reference: FingerView<'_>,
+    scratch: &mut Scratch,
+) -> (Comparison, Vec<(u16, u16)>) {
+    let (comparison, best) = vectorize(probe.isa, || run(probe, reference, scratch));
+    let pairs = best.map_or_else(Vec::new, |(best, _)| {
+        scratch.overlays[best].pairs.iter().map(|p| (u16::from(p.probe), u16::from(p.reference))).collect()
+    });
+    (comparison, pairs)
+}
+
+/// As [`compare`], with what the score was made of; `None` when nothing could be aligned.
+pub(crate) fn compare_measured(
+    probe: &CompareProbe<'_>,
+    reference: FingerView<'_>,
+    scratch: &mut Scratch,
+) -> (Comparison, Option<Features>) {
+    let (comparison, best) = vectorize(probe.isa, || run(probe, reference, scratch));
+    (comparison, best.map(|(_, features)| features))
+}
+
+#[inline(always)]
+fn run(
+    probe: &CompareProbe<'_>,
+    reference: FingerView<'_>,
+    scratch: &mut Scratch,
+) -> (Comparison, Option<(usize, Features)>) {
+    const NOTHING: Comparison = Comparison { score: SCORE_MIN, matched: 0 };
+    let Scratch { reference: points, local, relaxed, overlays } = scratch;
+    let model = probe.model;
+    points.fill(reference, Directions::get());
+    let probe = &probe.points;
+    local::select(probe, points, model.local_limit(), local);
+    if local.pairs.len() < PAIRS_MIN {
+        return (NOTHING, None);
+    }
+    relaxation::relax(probe, points, &local.pairs, model.local_limit(), relaxed);
+
+    // The strongest pair, then the strongest that does not agree with it.
+    let mut quality = [0f32; HYPOTHESES];
+    let mut seeds = [usize::MAX; HYPOTHESES];
+    let mut tried = 0;
+    while tried < HYPOTHESES {
+        let mut seed = usize::MAX;
+        for k in 0..local.pairs.len() {
+            let explained = seeds[..tried].iter().any(|&s| s == k || relaxed.agreement[s][k] > 0.0);
+            if !explained && (seed == usize::MAX || relaxed.value[k] > relaxed.value[seed]) {
+                seed = k;
+            }
+        }
+        if seed == usize::MAX {
+            break;
+        }
+        seeds[tried] = seed;
+        let (motion, _) = motion_of(seed, &local.pairs, relaxed);
+        overlay(probe, points, motion, (relaxed.bx[seed], relaxed.by[seed]), &mut overlays[tried]);
+        quality[tried] = quick(&overlays[tried]);
+        tried += 1;
+    }
+    let (best, second) = if tried == 2 && quality[1] > quality[0] { (1, quality[0]) } else { (0, quality[1]) };
+    let overlay = &overlays[best];
+    if overlay.pairs.len() < MATCHED_MIN {
+        return (NOTHING, None);
+    }
+    let features = measure(probe, points, local, relaxed, overlay, second, quality[best]);
+    let (weights, bias) = model.score_weights();
+    let score = score(&features, weights, bias);
+    (Comparison { score, matched: overlay.pairs.len() as u16 }, Some((best, features)))
+}

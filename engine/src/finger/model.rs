@@ -1,0 +1,368 @@
+//! The learned part of the fingerprint matcher: one file, versioned and checksummed.
+//!
+//! ```text
+//! offset  size  field
+//!      0     8  magic "DNFINGER"
+//!      8     4  format version, u32 little-endian (1)
+//!     12     4  raw dimensions D (384)
+//!     16     4  code bits B (256)
+//!     20     4  score features F
+//!     24     4  screen limit: Hamming distance over the first 128 bits, u32
+//!     28     4  local limit: Hamming distance over all bits, u32
+//!     32        B * D weights, i16
+//!           4B  B thresholds, i32
+//!           4F  F score weights, f32, then the bias, f32
+//!            4  CRC-32C of everything before
+//! ```
+//!
+//! Bit b of a code says whether the sum of weights times raw neighbourhood exceeds threshold b. All integers: the
+//! same code on every machine.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+use super::compare::FEATURES;
+use super::cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};
+use super::features::{Code, FingerFeatures};
+use crate::kernel::{Isa, vectorize};
+use crate::template::{FingerTemplate, Minutia};
+
+/// Bits of a code.
+pub const CODE_BITS: usize = 256;
+/// The first bits of a code, which are all that the screen reads.
+pub const SCREEN_BITS: usize = 128;
+/// Fewer minutiae than this say nothing about a finger.
+pub const MINUTIAE_MIN: usize = 6;
+
+const MAGIC: &[u8; 8] = b"DNFINGER";
+const FORMAT_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 32;
+const FILE_BYTES: usize = HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4 + (FEATURES + 1) * 4 + 4;
+/// So that a sum over all dimensions (bytes times weights) stays within an `i32`.
+pub(crate) const WEIGHT_MAX: f64 = 8191.0;
+
+static SHIPPED: LazyLock<Model> = LazyLock::new(|| {
+    #[allow(clippy::expect_used)] // A test decodes the same bytes; a build with a broken model never ships.
+    Model::from_bytes(include_bytes!("../../model/finger-v1.bin")).expect("the shipped model decodes")
+});
+
+/// Everything learned that turns a template into features and a comparison into a score.
+#[derive(Clone)]
+pub struct Model {
+    id: String,
+    weights: Vec<[i16; RAW_DIMENSIONS]>,
+    thresholds: Vec<i32>,
+    screen_limit: u32,
+    local_limit: u32,
+    score_weights: [f32; FEATURES],
+    score_bias: f32,
+}
+
+/// What training hands over.
+pub(crate) struct ModelParts {
+    pub(crate) weights: Vec<[i16; RAW_DIMENSIONS]>,
+    pub(crate) thresholds: Vec<i32>,
+    pub(crate) screen_limit: u32,
+    pub(crate) local_limit: u32,
+    pub(crate) score_weights: [f32; FEATURES],
+    pub(crate) score_bias: f32,
+}
+
+impl Model {
+    /// The model this build ships.
+    pub fn shipped() -> &'static Self {
+        &SHIPPED
+    }
+
+    pub(crate) fn from_parts(parts: ModelParts) -> Self {
+        let mut model = Self {
+            id: String::new(),
+            weights: parts.weights,
+            thresholds: parts.thresholds,
+            screen_limit: parts.screen_limit,
+            local_limit: parts.local_limit,
+            score_weights: parts.score_weights,
+            score_bias: parts.score_bias,
+        };
+        model.id = digest(&model.to_bytes());
+        model
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// Another magic, version, shape or length, a checksum that differs, or values out of range.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        if bytes.len() < HEADER_BYTES || &bytes[..8] != MAGIC {
+            return Err(ModelError::Magic);
+        }
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        for (field, at, expected) in [
+            ("format version", 8, FORMAT_VERSION),
+            ("raw dimensions", 12, RAW_DIMENSIONS as u32),
+            ("code bits", 16, CODE_BITS as u32),
+            ("score features", 20, FEATURES as u32),
+        ] {
+            if word(at) != expected {
+                return Err(ModelError::Field { field, expected, found: word(at) });
+            }
+        }
+        if bytes.len() != FILE_BYTES {
+            return Err(ModelError::Length { expected: FILE_BYTES, found: bytes.len() });
+        }
+        let (body, checksum) = bytes.split_at(FILE_BYTES - 4);
+        let (expected, found) = (word(FILE_BYTES - 4), crc32c::crc32c(body));
+        debug_assert_eq!(checksum.len(), 4);
+        if expected != found {
+            return Err(ModelError::Checksum { expected, found });
+        }
+        let (screen_limit, local_limit) = (word(24), word(28));
+        if !(1..=SCREEN_BITS as u32).contains(&screen_limit) || !(1..=CODE_BITS as u32).contains(&local_limit) {
+            return Err(ModelError::Range);
+        }
+        let (weights, rest) = body[HEADER_BYTES..].split_at(CODE_BITS * RAW_DIMENSIONS * 2);
+        let (thresholds, rest) = rest.split_at(CODE_BITS * 4);
+        let weights: Vec<[i16; RAW_DIMENSIONS]> = weights
+            .chunks_exact(RAW_DIMENSIONS * 2)
+            .map(|row| std::array::from_fn(|i| i16::from_le_bytes([row[2 * i], row[2 * i + 1]])))
+            .collect();
+        if weights.iter().flatten().any(|w| f64::from(w.unsigned_abs()) > WEIGHT_MAX) {
+            return Err(ModelError::Range);
+        }
+        let thresholds = thresholds.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let mut floats = rest.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let score_weights: [f32; FEATURES] = std::array::from_fn(|_| floats.next().unwrap_or(f32::NAN));
+        let score_bias = floats.next().unwrap_or(f32::NAN);
+        if !score_bias.is_finite() || score_weights.iter().any(|w| !w.is_finite()) {
+            return Err(ModelError::Range);
+        }
+        Ok(Self { id: digest(bytes), weights, thresholds, screen_limit, local_limit, score_weights, score_bias })
+    }
+
+    /// The model file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FILE_BYTES);
+        out.extend_from_slice(MAGIC);
+        for word in [
+            FORMAT_VERSION,
+            RAW_DIMENSIONS as u32,
+            CODE_BITS as u32,
+            FEATURES as u32,
+            self.screen_limit,
+            self.local_limit,
+        ] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        for weight in self.weights.iter().flatten() {
+            out.extend_from_slice(&weight.to_le_bytes());
+        }
+        for threshold in &self.thresholds {
+            out.extend_from_slice(&threshold.to_le_bytes());
+        }
+        for weight in self.score_weights.iter().chain([&self.score_bias]) {
+            out.extend_from_slice(&weight.to_le_bytes());
+        }
+        let checksum = crc32c::crc32c(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    /// The first 16 hexadecimal digits of the SHA-256 of the model file. Codes of different models are not comparable.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The screen's limit T: Hamming distances over the first [`SCREEN_BITS`] bits at or above it count nothing.
+    pub fn screen_limit(&self) -> u32 {
+        self.screen_limit
+    }
+
+    /// Hamming distances over all [`CODE_BITS`] bits at or above this are not candidates of a comparison.
+    pub fn local_limit(&self) -> u32 {
+        self.local_limit
+    }
+
+    pub(crate) fn score_weights(&self) -> (&[f32; FEATURES], f32) {
+        (&self.score_weights, self.score_bias)
+    }
+
+    /// The same projections with other score weights.
+    pub(crate) fn with_score(&self, score_weights: [f32; FEATURES], score_bias: f32) -> Self {
+        let mut model = Self { score_weights, score_bias, ..self.clone() };
+        model.id = digest(&model.to_bytes());
+        model
+    }
+
+    /// The same projections with other limits.
+    pub(crate) fn with_limits(&self, screen_limit: u32, local_limit: u32) -> Self {
+        let mut model = Self { screen_limit, local_limit, ..self.clone() };
+        model.id = digest(&model.to_bytes());
+        model
+    }
+
+    /// Minutiae and their codes, in the template's order.
+    ///
+    /// Costs about n * 100,000 multiplications for n minutiae.
+    ///
+    /// # Errors
+    /// A print that says nothing about a finger, or that looks made to resemble all fingers.
+    pub fn features(&self, template: &FingerTemplate) -> Result<FingerFeatures, FeatureError> {
+        let minutiae = template.minutiae();
+        check_print(minutiae)?;
+        Ok(self.features_unchecked(minutiae))
+    }
+
+    pub(crate) fn features_unchecked(&self, minutiae: &[Minutia]) -> FingerFeatures {
+        let mut raw = Vec::with_capacity(minutiae.len());
+        let codes = vectorize(Isa::active(), || {
+            neighbourhoods(minutiae, &mut raw);
+            raw.iter().map(|raw| self.code(raw)).collect()
+        });
+        FingerFeatures::new(minutiae.to_vec(), codes)
+    }
+
+    #[inline(always)]
+    pub(crate) fn code(&self, raw: &Raw) -> Code {
+        let wide: [i16; RAW_DIMENSIONS] = raw.map(i16::from);
+        let mut code = [0u64; 4];
+        for (bit, (weights, &threshold)) in self.weights.iter().zip(&self.thresholds).enumerate() {
+            let sum: i32 = weights.iter().zip(&wide).map(|(&w, &v)| i32::from(w) * i32::from(v)).sum();
+            code[bit / 64] |= u64::from(sum > threshold) << (bit % 64);
+        }
+        code
+    }
+}
+
+/// Minutiae within this distance of each other, in quarter pixels, are closer than two ridges.
+const RIDGE_QUARTER_PX: i32 = 16;
+/// A print whose minutiae span less than this, in quarter pixels, is all in one place.
+const SPAN_QUARTER_PX_MIN: u16 = 160;
+
+fn check_print(minutiae: &[Minutia]) -> Result<(), FeatureError> {
+    if minutiae.len() < MINUTIAE_MIN {
+        return Err(FeatureError::TooFew { found: minutiae.len() });
+    }
+    let span = |values: &dyn Fn(&Minutia) -> u16| {
+        let (low, high) = minutiae.iter().map(values).fold((u16::MAX, 0), |(low, high), v| (low.min(v), high.max(v)));
+        high - low
+    };
+    if span(&|m| m.x).max(span(&|m| m.y)) < SPAN_QUARTER_PX_MIN {
+        return Err(FeatureError::OnePlace);
+    }
+    // Real minutiae keep a ridge's distance; wolves pile up.
+    let crowded = minutiae
+        .iter()
+        .enumerate()
+        .filter(|(i, a)| {
+            minutiae.iter().enumerate().any(|(j, b)| {
+                let (dx, dy) = (i32::from(a.x) - i32::from(b.x), i32::from(a.y) - i32::from(b.y));
+                *i != j && dx * dx + dy * dy < RIDGE_QUARTER_PX * RIDGE_QUARTER_PX
+            })
+        })
+        .count();
+    if crowded * 2 > minutiae.len() {
+        return Err(FeatureError::Crowded { crowded, of: minutiae.len() });
+    }
+    // A lattice: the same displacement between a large share of the minutiae.
+    if minutiae.len() >= 16 && repeated_displacement(minutiae) * 2 > minutiae.len() {
+        return Err(FeatureError::Lattice);
+    }
+    Ok(())
+}
+
+/// How many minutiae have another one at the most frequent displacement, to two pixels, among neighbours within 48 px.
+fn repeated_displacement(minutiae: &[Minutia]) -> usize {
+    const REACH: i32 = 192;
+    const CELL: i32 = 8;
+    const SIDE: usize = (2 * REACH / CELL) as usize;
+    let mut counts = vec![0u16; SIDE * SIDE];
+    for (i, a) in minutiae.iter().enumerate() {
+        for b in &minutiae[i + 1..] {
+            let (mut dx, mut dy) = (i32::from(b.x) - i32::from(a.x), i32::from(b.y) - i32::from(a.y));
+            if dx.abs() >= REACH || dy.abs() >= REACH {
+                continue;
+            }
+            if dx < 0 || (dx == 0 && dy < 0) {
+                (dx, dy) = (-dx, -dy);
+            }
+            let cell = |d: i32| ((d + REACH) / CELL) as usize;
+            counts[cell(dy) * SIDE + cell(dx)] += 1;
+        }
+    }
+    usize::from(counts.iter().copied().max().unwrap_or(0))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Why a model file is not acceptable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Not a model file.
+    #[error("not a fingerprint model: expected it to start with DNFINGER")]
+    Magic,
+    /// A header field has another value.
+    #[error("fingerprint model: {field} is {found}; this build reads {expected}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What this build reads.
+        expected: u32,
+        /// What the file says.
+        found: u32,
+    },
+    /// Too short or too long.
+    #[error("fingerprint model of {found} bytes; expected {expected}")]
+    Length {
+        /// Bytes.
+        expected: usize,
+        /// Bytes.
+        found: usize,
+    },
+    /// The bytes were changed.
+    #[error("fingerprint model: checksum {found:08x}; the file says {expected:08x}")]
+    Checksum {
+        /// In the file.
+        expected: u32,
+        /// Of the file.
+        found: u32,
+    },
+    /// A value that training can't have produced.
+    #[error("fingerprint model: a value is out of range")]
+    Range,
+}
+
+/// Why a print has no features.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeatureError {
+    /// Fewer than [`MINUTIAE_MIN`].
+    #[error("{found} minutiae; at least {MINUTIAE_MIN} are needed")]
+    TooFew {
+        /// How many there were.
+        found: usize,
+    },
+    /// All minutiae within 40 pixels.
+    #[error("all minutiae lie in one place")]
+    OnePlace,
+    /// Most minutiae are closer to another than two ridges are.
+    #[error("{crowded} of {of} minutiae lie closer together than ridges do")]
+    Crowded {
+        /// How many have such a neighbour.
+        crowded: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The minutiae form a regular grid: no finger does.
+    #[error("the minutiae form a regular grid")]
+    Lattice,
+}
