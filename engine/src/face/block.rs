@@ -104,8 +104,23 @@ pub fn search_block_single(
     hits: &mut Vec<Hit>,
     scratch: &mut Scratch,
 ) -> Result<(), FaceError> {
+    search_block_single_ahead(isa, probe, block, None, threshold, step, hits, scratch)
+}
+
+/// [`search_block_single`], told which block comes next, for the cache.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn search_block_single_ahead(
+    isa: Isa,
+    probe: &FaceProbe,
+    block: &FaceBlock<'_>,
+    next: Option<&FaceBlock<'_>>,
+    threshold: f32,
+    step: usize,
+    hits: &mut Vec<Hit>,
+    scratch: &mut Scratch,
+) -> Result<(), FaceError> {
     check(probe.basis() == block.basis, threshold)?;
-    survivors4(isa, probe, &block.plane4, threshold, step, scratch);
+    survivors4(isa, probe, &block.plane4, next.map(|b| &b.plane4), threshold, step, scratch);
     scratch.rescored += scratch.survivors.len() as u64;
     ahead(block, &scratch.survivors, 0);
     for (at, &(entry, _)) in scratch.survivors.iter().enumerate() {
@@ -234,6 +249,7 @@ pub(super) fn survivors4(
     isa: Isa,
     probe: &FaceProbe,
     plane: &Plane<'_>,
+    next: Option<&Plane<'_>>,
     threshold: f32,
     step: usize,
     scratch: &mut Scratch,
@@ -252,7 +268,12 @@ pub(super) fn survivors4(
         // The codes stand for odd numbers: product = 2 sum - 15 sum of the probe's codes >= limit.
         let limit = limit4(terms, summary, threshold);
         let start = -(limit + 15 * terms.sum).div_euclid(2);
-        if !dot_i4::tile_i4(isa, plane.codes(tile, step), codes, start, &mut out) {
+        let ahead = match next {
+            _ if tile + 1 < plane.shape.tiles => plane.codes(tile + 1, step),
+            Some(next) if next.shape.tiles > 0 => next.codes(0, step),
+            _ => &[],
+        };
+        if !dot_i4::tile_i4(isa, plane.codes(tile, step), ahead, codes, start, &mut out) {
             continue;
         }
         scratch.tiles_touched += 1;
