@@ -7,7 +7,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duynhat_benches::faces::{Gallery, embeddings, probes};
 use duynhat_engine::face::{
-    FaceBlock, FaceProbe, Hit, ProbeBatch, Scratch, compare, encode_block, search_block, search_block_single, search_pair,
+    FaceBlock, FaceProbe, Hit, ProbeBatch, Scratch, compare, encode_block, search_block, search_block_single,
+    search_pair,
 };
 use duynhat_engine::kernel::Isa;
 
@@ -76,7 +77,8 @@ fn face(c: &mut Criterion) {
                 let (mut all, mut hits, mut scratch) = (Vec::new(), Vec::<Hit>::new(), Scratch::default());
                 for (b, block) in blocks.iter().enumerate() {
                     hits.clear();
-                    search_block_single(isa, probe, block, THRESHOLD, step, &mut hits, &mut scratch).expect("one basis");
+                    search_block_single(isa, probe, block, THRESHOLD, step, &mut hits, &mut scratch)
+                        .expect("one basis");
                     all.extend(hits.iter().map(|h| b as u32 * 256 + h.entry));
                 }
                 all

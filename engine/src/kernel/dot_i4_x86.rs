@@ -42,8 +42,7 @@ unsafe fn vnni(rows: &[u8], next: &[u8], probe: &[i8], start: i32, out: &mut [i3
         for quarter in 0..4 {
             let at = step * TILE_STEP + quarter * 64;
             if at < next.len() {
-                // SAFETY: a prefetch reads nothing and may name any address.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(next.as_ptr().wrapping_add(at).cast()) };
+                _mm_prefetch::<_MM_HINT_T0>(next.as_ptr().wrapping_add(at).cast());
             }
             // SAFETY: 64 bytes at `step * 256 + quarter * 64`.
             let codes = unsafe { _mm512_loadu_si512(rows.as_ptr().add(at).cast()) };
