@@ -174,12 +174,12 @@ impl<'a> Capture<'a> {
             // A pair counts as one and a half, so that the density keeps its meaning.
             if stream.chance(s.spurious_pair_share / (2.0 - s.spurious_pair_share) * 2.0) && stream.chance(0.75) {
                 // A broken ridge leaves two endings along the ridge, a bridge two bifurcations across it.
-                let broken = stream.chance(0.6);
-                let gap = stream.between(0.6, 1.5) * master.ridge_period_px;
+                let broken = stream.chance(0.45);
+                let gap = stream.between(0.7, 1.7) * master.ridge_period_px;
                 let normal = Vector::new(-direction.y, direction.x);
                 let other = if broken { at.plus(direction, -gap) } else { at.plus(normal, gap) };
                 let facing = Vector::new(-direction.x, -direction.y);
-                let same = !broken && stream.chance(0.7);
+                let same = !broken && stream.chance(0.8);
                 self.push(other, if same { direction } else { facing }, bifurcation, 1.0, seen, found, stream);
             }
         }
@@ -257,7 +257,7 @@ impl<'a> Capture<'a> {
 /// neighbourhood the place in it (Watson et al., 2007, minutia quality assessment). Levels 2, 3 and 4 hold about 28, 27
 /// and 42 % of the minutiae of the real collections; the limits here are fitted to those shares.
 fn minutia_quality(seen: f64, stream: &mut Stream) -> u8 {
-    let level = seen + stream.gaussian(0.0, 0.45);
+    let level = seen + stream.gaussian(0.0, 0.9);
     let contrast = stream.gaussian(0.6, 0.22).clamp(0.02, 0.98);
     let (low, range) = match level {
         l if l > 0.0 => (50.0, 49.0),

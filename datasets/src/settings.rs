@@ -55,8 +55,8 @@ impl Default for MasterSettings {
         Self {
             pad_across_px: 165.0,
             pad_along_px: 225.0,
-            density_per_px_sq: 6.2e-4,
-            density_log_sd: 0.14,
+            density_per_px_sq: 5.8e-4,
+            density_log_sd: 0.17,
             hard_core_px: 5.0,
             soft_core_px: 19.0,
             crowding_gain: 0.8,
@@ -64,7 +64,7 @@ impl Default for MasterSettings {
             ridge_period_px: 9.0,
             ridge_period_sd_px: 0.5,
             bifurcation_share: 0.42,
-            direction_sd: 0.07,
+            direction_sd: 0.05,
             plainness_sd: 0.8,
         }
     }
@@ -136,31 +136,31 @@ impl Default for ImpressionSettings {
     fn default() -> Self {
         Self {
             image_width_px: 320,
-            image_height_px: 400,
-            contact_across_px: 125.0,
-            contact_along_px: 172.0,
+            image_height_px: 440,
+            contact_across_px: 127.0,
+            contact_along_px: 186.0,
             contact_sd: 0.08,
             contact_shift_across_px: 16.0,
             contact_shift_along_px: 24.0,
             placement_sd_px: 14.0,
             rotation_sd: 0.14,
-            slip_sd_px: 7.0,
+            slip_sd_px: 5.5,
             slip_rotation_sd: 0.05,
             stick_share: 0.45,
             stretch_sd: 0.015,
-            jitter_along_px: 2.4,
-            jitter_across_px: 1.2,
-            jitter_direction: 0.10,
+            jitter_along_px: 2.1,
+            jitter_across_px: 1.0,
+            jitter_direction: 0.06,
             directions: 32,
             kind_error: 0.15,
-            detection_logit: 1.3,
+            detection_logit: 1.5,
             detection_slope: 1.0,
-            spurious_per_px_sq: 2.4e-4,
+            spurious_per_px_sq: 1.35e-4,
             spurious_growth: 2.0,
             spurious_pair_share: 0.5,
             patch_depth: 2.2,
             rim_depth: 1.0,
-            resolution_px: 5.0,
+            resolution_px: 5.5,
             minutiae_max: 140,
         }
     }
@@ -184,7 +184,7 @@ pub struct QualitySettings {
 
 impl Default for QualitySettings {
     fn default() -> Self {
-        Self { mean: 0.0, person_sd: 0.55, finger_sd: 0.3, encounter_sd: 0.3, impression_sd: 0.4 }
+        Self { mean: 0.0, person_sd: 0.22, finger_sd: 0.24, encounter_sd: 0.12, impression_sd: 0.22 }
     }
 }
 
