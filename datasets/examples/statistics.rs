@@ -110,7 +110,7 @@ fn mean_quality(t: &FingerTemplate) -> f64 {
 fn main() {
     let people = People::new(1, Settings::default());
     let start = Instant::now();
-    let n = 1000;
+    let n = 2000;
     let minutiae: usize = (0..n)
         .map(|i| people.person(i).encounter(0, &EncounterSettings::default()))
         .map(|b| b.fingers.iter().map(|f| f.minutiae().len()).sum::<usize>())
@@ -122,6 +122,9 @@ fn main() {
         minutiae as f64 / (10 * n) as f64
     );
 
+    if std::env::args().any(|a| a == "--speed") {
+        return;
+    }
     let made = synthetic(&people, 200, 6);
     let made_summary = Summary::of(made.iter().flatten());
     print_summary("synthetic", &made_summary);

@@ -59,14 +59,19 @@ pub(crate) fn capture(
 
 impl<'a> Capture<'a> {
     fn draw(master: &Master, quality: f64, settings: &'a ImpressionSettings, stream: &mut Stream) -> Self {
-        let size = master.size;
+        let poor = stream.chance(settings.poor_share);
+        let (size, shift, quality) = if poor {
+            (master.size * settings.poor_contact, 1.5, quality - settings.poor_loss)
+        } else {
+            (master.size, 1.0, quality)
+        };
         let pressure = stream.normal();
         let axis = |own: f64| (1.0 + settings.contact_sd * (0.8 * pressure + 0.6 * own)).clamp(0.5, 1.5) * size;
         let across = settings.contact_across_px * axis(stream.normal());
         let along = settings.contact_along_px * axis(stream.normal());
         let centre = Vector::new(
-            stream.gaussian(0.0, settings.contact_shift_across_px),
-            stream.gaussian(0.0, settings.contact_shift_along_px),
+            stream.gaussian(0.0, shift * settings.contact_shift_across_px),
+            stream.gaussian(0.0, shift * settings.contact_shift_along_px),
         );
         // The worse the capture, the more it is made of bad patches.
         let badness = logistic(-quality);
@@ -82,6 +87,7 @@ impl<'a> Capture<'a> {
             }
         });
         let mut small = |sd: f64| stream.gaussian(0.0, sd);
+        let drag = libm::exp(small(settings.slip_log_sd));
         Self {
             settings,
             centre,
@@ -90,8 +96,8 @@ impl<'a> Capture<'a> {
             quality,
             patches,
             stretch: Vector::new(1.0 + small(settings.stretch_sd), 1.0 + small(settings.stretch_sd)),
-            slip: Vector::new(small(settings.slip_sd_px), small(settings.slip_sd_px)),
-            slip_turn: Vector::small_turn(small(settings.slip_rotation_sd)),
+            slip: Vector::new(small(drag * settings.slip_sd_px), small(drag * settings.slip_sd_px)),
+            slip_turn: Vector::small_turn(small(drag * settings.slip_rotation_sd)),
             turn: Vector::small_turn(small(settings.rotation_sd).clamp(-0.5, 0.5)),
             place: Vector::new(small(settings.placement_sd_px), small(settings.placement_sd_px)),
         }
