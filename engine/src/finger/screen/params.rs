@@ -101,5 +101,5 @@ pub enum ScreenParamsError {
 /// square root and division, both rounded down. 0 when either print has no minutiae; at most `256 * 65,025`.
 pub fn normalised(score: u16, probe_minutiae: u8, reference_minutiae: u8) -> u32 {
     let size = (u32::from(probe_minutiae) * u32::from(reference_minutiae) * 256).isqrt();
-    if size == 0 { 0 } else { (u32::from(score) << 12) / size }
+    (u32::from(score) << 12).checked_div(size).unwrap_or(0)
 }

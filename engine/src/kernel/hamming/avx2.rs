@@ -35,16 +35,27 @@ impl Distances for Avx2 {
             };
             let mut near = [[zero; 2]; P];
             for half in 0..2 {
-                for k in (0..8).rev() {
+                let mut counts = [[zero; 8]; P];
+                for k in 0..8 {
                     let slot = 8 * k + 4 * half;
                     let first = _mm256_loadu_si256(block.words[0].as_ptr().add(slot).cast());
                     let second = _mm256_loadu_si256(block.words[1].as_ptr().add(slot).cast());
                     for p in 0..P {
                         let a = count(_mm256_xor_si256(first, _mm256_set1_epi64x(codes[p][0] as i64)));
                         let b = count(_mm256_xor_si256(second, _mm256_set1_epi64x(codes[p][1] as i64)));
-                        let distance = _mm256_sad_epu8(_mm256_add_epi8(a, b), zero);
-                        near[p][half] = _mm256_or_si256(_mm256_slli_epi64::<8>(near[p][half]), distance);
+                        counts[p][k] = _mm256_sad_epu8(_mm256_add_epi8(a, b), zero);
                     }
+                }
+                for p in 0..P {
+                    let c = &counts[p];
+                    let four = [
+                        _mm256_packus_epi32(c[0], c[1]),
+                        _mm256_packus_epi32(c[2], c[3]),
+                        _mm256_packus_epi32(c[4], c[5]),
+                        _mm256_packus_epi32(c[6], c[7]),
+                    ];
+                    let two = [_mm256_packus_epi32(four[0], four[1]), _mm256_packus_epi32(four[2], four[3])];
+                    near[p][half] = _mm256_packus_epi16(two[0], two[1]);
                 }
             }
             near

@@ -25,15 +25,26 @@ impl Distances for Avx512 {
         // `k < 8`; a block is 64-byte aligned by its type and 8 slots are 64 bytes.
         unsafe {
             let mut near = [_mm512_setzero_si512(); P];
+            let mut counts = [[_mm512_setzero_si512(); 8]; P];
             for k in 0..8 {
                 let first = _mm512_load_si512(block.words[0].as_ptr().add(8 * k).cast());
                 let second = _mm512_load_si512(block.words[1].as_ptr().add(8 * k).cast());
                 for p in 0..P {
                     let a = _mm512_popcnt_epi64(_mm512_xor_si512(first, _mm512_set1_epi64(codes[p][0] as i64)));
                     let b = _mm512_popcnt_epi64(_mm512_xor_si512(second, _mm512_set1_epi64(codes[p][1] as i64)));
-                    // Shifts a byte into the top of each 64-bit lane: after eight, byte k came from step k.
-                    near[p] = _mm512_shrdi_epi64::<8>(near[p], _mm512_add_epi64(a, b));
+                    counts[p][k] = _mm512_add_epi64(a, b);
                 }
+            }
+            for p in 0..P {
+                let c = &counts[p];
+                let four = [
+                    _mm512_packus_epi32(c[0], c[1]),
+                    _mm512_packus_epi32(c[2], c[3]),
+                    _mm512_packus_epi32(c[4], c[5]),
+                    _mm512_packus_epi32(c[6], c[7]),
+                ];
+                let two = [_mm512_packus_epi32(four[0], four[1]), _mm512_packus_epi32(four[2], four[3])];
+                near[p] = _mm512_packus_epi16(two[0], two[1]);
             }
             near
         }
@@ -55,17 +66,20 @@ impl Distances for Avx512 {
 
     /// Compresses in a register and stores whole vectors: compressing stores are microcoded on Zen 4.
     #[inline(always)]
-    unsafe fn append(near: Self::Near, mask: u64, block: &Block, lane: &mut Lane) {
-        debug_assert!(lane.length + BLOCK_MINUTIAE <= lane.distances.len());
+    unsafe fn append(near: Self::Near, mask: u64, block: &Block, lane: &mut Lane, length: &mut usize) {
+        if mask == 0 {
+            return;
+        }
+        debug_assert!(*length + BLOCK_MINUTIAE <= lane.distances.len());
         // SAFETY: the features are there and 64 places are left in the lane, by the caller's promise; the entries are
         // 64 bytes.
         unsafe {
             let entries = _mm512_load_si512(block.entries.as_ptr().cast());
-            let distances = lane.distances.as_mut_ptr().add(lane.length);
+            let distances = lane.distances.as_mut_ptr().add(*length);
             _mm512_storeu_si512(distances.cast(), _mm512_maskz_compress_epi8(mask, near));
-            let numbers = lane.entries.as_mut_ptr().add(lane.length);
+            let numbers = lane.entries.as_mut_ptr().add(*length);
             _mm512_storeu_si512(numbers.cast(), _mm512_maskz_compress_epi8(mask, entries));
         }
-        lane.length += mask.count_ones() as usize;
+        *length += mask.count_ones() as usize;
     }
 }

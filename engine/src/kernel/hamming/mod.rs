@@ -11,10 +11,13 @@
 //! What differs per instruction set is [`Distances`]: the 64 distances and how the kept lanes are appended. Everything
 //! is an integer, so every path gives the same bits; the order within a lane is the order of the blocks everywhere.
 //!
-//! Lane `i` of a block keeps its code words in slot `8 * (i % 8) + i / 8` ([`Block::slot`]): eight vectors of eight
-//! 64-bit distances then pack into 64 bytes in lane order with one funnel shift each (AVX-512 VBMI2), which is the
-//! cheapest way found to get rid of the 56 useless bits of each VPOPCNTQ result.
+//! The code words of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64
+//! bytes in lane order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's
+//! packs and NEON's pairwise additions. (A funnel shift into an accumulator, one a vector, was slower on Zen 4: it
+//! competes with VPOPCNTQ for the same two pipes.)
 #![allow(unsafe_code)]
+
+use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -55,7 +58,7 @@ impl Block {
     /// Where lane `lane` keeps its words.
     #[inline(always)]
     pub const fn slot(lane: usize) -> usize {
-        8 * (lane % 8) + lane / 8
+        8 * (lane % 16 / 2) + 2 * (lane / 16) + lane % 2
     }
 }
 
@@ -186,9 +189,9 @@ trait Distances {
     /// Appends the lanes of `mask`.
     ///
     /// # Safety
-    /// The CPU has the kernel's features, and `lane.length + 64 <= LANE_MAX`.
+    /// The CPU has the kernel's features, and `*length + 64 <= LANE_MAX`.
     #[inline(always)]
-    unsafe fn append(near: Self::Near, mask: u64, block: &Block, lane: &mut Lane) {
+    unsafe fn append(near: Self::Near, mask: u64, block: &Block, lane: &mut Lane, length: &mut usize) {
         if mask == 0 {
             return;
         }
@@ -198,9 +201,9 @@ trait Distances {
         while rest != 0 {
             let i = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            lane.distances[lane.length] = bytes[i];
-            lane.entries[lane.length] = block.entries[i];
-            lane.length += 1;
+            lane.distances[*length] = bytes[i];
+            lane.entries[*length] = block.entries[i];
+            *length += 1;
         }
     }
 }
@@ -217,23 +220,53 @@ fn low_bits(count: u32) -> u64 {
 /// The CPU has the features of `D`, and there are at most [`CALL_BLOCKS_MAX`] blocks.
 #[inline(always)]
 unsafe fn scan<D: Distances, const P: usize>(blocks: &[Block], queries: &[Query; P], limit: u8, lanes: &mut [Lane; P]) {
-    for lane in lanes.iter_mut() {
-        lane.length = 0;
-    }
+    let mut lengths = [0; P];
     let occupied = queries.iter().filter(|q| q.low < q.high);
-    let Some(first) = occupied.clone().map(|q| q.low as usize / BLOCK_MINUTIAE).min() else { return };
-    let last = occupied.map(|q| (q.high as usize).div_ceil(BLOCK_MINUTIAE)).max().unwrap_or(first);
+    let first = occupied.clone().map(|q| q.low as usize / BLOCK_MINUTIAE).min().unwrap_or(0);
+    let last = occupied.map(|q| (q.high as usize).div_ceil(BLOCK_MINUTIAE)).max().unwrap_or(0);
+    // Blocks that lie in all windows need no masks; they are nearly all.
+    let inner = queries.iter().map(|q| (q.low as usize).div_ceil(BLOCK_MINUTIAE)).max().unwrap_or(0).clamp(first, last);
+    let outer = queries.iter().map(|q| q.high as usize / BLOCK_MINUTIAE).min().unwrap_or(0).clamp(inner, last);
+    // SAFETY: the caller's promise; the three ranges are disjoint and ascend, so no more than `blocks.len()` blocks
+    // come by.
+    unsafe {
+        scan_range::<D, P, true>(blocks, first..inner, queries, limit, lanes, &mut lengths);
+        scan_range::<D, P, false>(blocks, inner..outer, queries, limit, lanes, &mut lengths);
+        scan_range::<D, P, true>(blocks, outer..last, queries, limit, lanes, &mut lengths);
+    }
+    for (lane, length) in lanes.iter_mut().zip(lengths) {
+        lane.length = length;
+    }
+}
+
+/// The blocks of `range`; `EDGE` says that windows may begin or end there.
+///
+/// # Safety
+/// As [`scan`], with at most 64 hits a block so far: `lengths[p] <= 64 * range.start`.
+#[inline(always)]
+unsafe fn scan_range<D: Distances, const P: usize, const EDGE: bool>(
+    blocks: &[Block],
+    range: Range<usize>,
+    queries: &[Query; P],
+    limit: u8,
+    lanes: &mut [Lane; P],
+    lengths: &mut [usize; P],
+) {
     let codes = queries.map(|q| q.code);
-    for (index, block) in blocks[..last].iter().enumerate().skip(first) {
+    for (block, index) in blocks[range.clone()].iter().zip(range) {
         let base = (index * BLOCK_MINUTIAE) as u32;
         // SAFETY: the caller's promise about the features.
         let near = unsafe { D::distances(block, &codes) };
         for p in 0..P {
-            let query = &queries[p];
-            let window = low_bits(query.high.saturating_sub(base)) & !low_bits(query.low.saturating_sub(base));
-            // SAFETY: features as above. At most 64 hits were appended for each of the `index - first` blocks before
-            // this one, so at least 64 places are left in a lane sized for `CALL_BLOCKS_MAX` blocks.
-            unsafe { D::append(near[p], D::below(near[p], limit) & window, block, &mut lanes[p]) };
+            // SAFETY: as above.
+            let mut mask = unsafe { D::below(near[p], limit) };
+            if EDGE {
+                let (low, high) = (queries[p].low, queries[p].high);
+                mask &= low_bits(high.saturating_sub(base)) & !low_bits(low.saturating_sub(base));
+            }
+            // SAFETY: features as above. At most 64 hits were appended for each block before this one, so 64 places
+            // are left in a lane sized for `CALL_BLOCKS_MAX` blocks.
+            unsafe { D::append(near[p], mask, block, &mut lanes[p], &mut lengths[p]) };
         }
     }
 }

@@ -17,21 +17,21 @@ pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P]
 struct Neon;
 
 impl Distances for Neon {
-    /// By slot, sixteen to a register.
+    /// By lane, sixteen to a register.
     type Near = [uint8x16_t; 4];
 
     #[inline(always)]
     unsafe fn distances<const P: usize>(block: &Block, codes: &[[u64; 2]; P]) -> [Self::Near; P] {
-        // SAFETY: NEON is there by the caller's promise. Each load reads two slots from `16 * quarter + 2 * pair`, with
-        // `quarter < 4`, `pair < 8`, and 16 * 3 + 2 * 7 + 2 = 64.
+        // SAFETY: NEON is there by the caller's promise. Each load reads two slots from `8 * k + 2 * quarter`, with
+        // `k < 8`, `quarter < 4`, and 8 * 7 + 2 * 3 + 2 = 64.
         unsafe {
             let mut near = [[vdupq_n_u8(0); 4]; P];
             for quarter in 0..4 {
                 for p in 0..P {
                     let code = [vdupq_n_u64(codes[p][0]), vdupq_n_u64(codes[p][1])];
                     let mut counts = [vdupq_n_u8(0); 8];
-                    for (pair, count) in counts.iter_mut().enumerate() {
-                        let slot = 16 * quarter + 2 * pair;
+                    for (k, count) in counts.iter_mut().enumerate() {
+                        let slot = 8 * k + 2 * quarter;
                         let first = veorq_u64(vld1q_u64(block.words[0].as_ptr().add(slot)), code[0]);
                         let second = veorq_u64(vld1q_u64(block.words[1].as_ptr().add(slot)), code[1]);
                         *count =
@@ -66,13 +66,13 @@ impl Distances for Neon {
 
     #[inline(always)]
     unsafe fn bytes(near: Self::Near) -> [u8; BLOCK_MINUTIAE] {
-        let mut slots = [0; BLOCK_MINUTIAE];
+        let mut bytes = [0; BLOCK_MINUTIAE];
         // SAFETY: NEON is there by the caller's promise; four stores of 16 bytes into 64.
         unsafe {
             for (quarter, register) in near.into_iter().enumerate() {
-                vst1q_u8(slots.as_mut_ptr().add(16 * quarter), register);
+                vst1q_u8(bytes.as_mut_ptr().add(16 * quarter), register);
             }
         }
-        std::array::from_fn(|lane| slots[Block::slot(lane)])
+        bytes
     }
 }
