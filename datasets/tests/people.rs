@@ -1,5 +1,6 @@
 //! Properties of the synthetic people.
 
+use duynhat_datasets::statistics::{Summary, mean, quantile, variance_shares};
 use duynhat_datasets::{EncounterSettings, FACE_DIMENSION, PatternClass, People, Settings, cosine, pairing::pair};
 use duynhat_engine::template::{Biometrics, FingerPosition, FingerTemplate, MissingFinger, MissingReason};
 
@@ -41,7 +42,7 @@ fn a_person_is_the_same_on_every_machine() {
 }
 
 /// Changes whenever the generator's output does: say so in the changelog, for every recorded figure then changes too.
-const GOLDEN: u64 = 0xf002_98bc_0791_fe37;
+const GOLDEN: u64 = 0xb00c_43e7_f241_3c25;
 
 #[test]
 fn a_person_does_not_depend_on_the_order_of_asking() {
@@ -162,4 +163,51 @@ fn ulnar_loops_outnumber_radial_ones_on_every_finger_but_the_index() {
     for code in [1, 5, 6, 10] {
         assert!(count(code, PatternClass::UlnarLoop) > 5 * count(code, PatternClass::RadialLoop));
     }
+}
+
+#[test]
+fn statistics_lie_within_the_measured_ranges() {
+    let people = People::new(31, Settings::default());
+    let templates: Vec<FingerTemplate> = (0..150)
+        .flat_map(|i| (1..=10).map(move |code| (i, code)))
+        .map(|(i, c)| people.person(i).finger(position(c), 0))
+        .collect();
+    let summary = Summary::of(&templates);
+    // Medians of the six real mindtct collections lie within these.
+    let within = |name: &str, values: &[f64], share: f64, low: f64, high: f64| {
+        let value = quantile(values, share);
+        assert!((low..=high).contains(&value), "{name} at {share}: {value}, expected {low} to {high}");
+    };
+    within("count", &summary.count, 0.5, 41.0, 90.0);
+    within("count", &summary.count, 0.1, 26.0, 63.0);
+    within("neighbour", &summary.neighbour_px, 0.02, 5.0, 6.5);
+    within("neighbour", &summary.neighbour_px, 0.5, 16.4, 20.0);
+    within("neighbour", &summary.neighbour_px, 0.9, 30.0, 37.2);
+    within("density", &summary.density, 0.5, 8.4, 10.6);
+    within("quality", &summary.quality, 0.5, 38.0, 69.0);
+    within("quality", &summary.quality, 0.9, 84.0, 93.0);
+    let bifurcations = mean(&summary.bifurcation);
+    assert!((0.26..0.61).contains(&bifurcations), "{bifurcations}");
+    // Neighbours point the same way more often than not: ridges spread, and many begin on one side.
+    let alike = summary.far_turn_deg.iter().filter(|&&t| t < 90.0).count() as f64 / summary.far_turn_deg.len() as f64;
+    assert!((0.54..0.68).contains(&alike), "{alike}");
+}
+
+#[test]
+fn a_persons_fingers_share_their_quality() {
+    let people = People::new(32, Settings::default());
+    let quality = |t: &FingerTemplate| {
+        t.minutiae().iter().map(|m| f64::from(m.quality)).sum::<f64>() / t.minutiae().len().max(1) as f64
+    };
+    let values: Vec<Vec<Vec<f64>>> = (0..150)
+        .map(|i| {
+            [2, 3, 7, 8]
+                .map(|c| (0..4).map(|k| quality(&people.person(i).finger(position(c), 3 * k))).collect())
+                .to_vec()
+        })
+        .collect();
+    let shares = variance_shares(&values).unwrap();
+    // FCJ2020, 25 people: 0.25, 0.30, 0.46.
+    assert!((0.12..0.38).contains(&shares.person), "{shares:?}");
+    assert!((0.15..0.40).contains(&shares.finger), "{shares:?}");
 }

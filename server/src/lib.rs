@@ -37,6 +37,8 @@ enum Command {
     Template(cli::template::TemplateArgs),
     /// Look at a data folder.
     Gallery(cli::gallery::GalleryArgs),
+    /// Make synthetic people: template files, embeddings, check requests.
+    Synth(cli::synth::SynthArgs),
     /// Compare everyone of a data folder with everyone.
     Reverify(cli::reverify::ReverifyArgs),
 }
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),
         Command::Gallery(args) => cli::gallery::run(args),
+        Command::Synth(args) => cli::synth::run(args),
         Command::Reverify(args) => cli::reverify::run(args),
     };
     match result {

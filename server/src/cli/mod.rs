@@ -14,6 +14,7 @@ pub mod lab;
 pub mod picture;
 pub mod reverify;
 pub mod serve;
+pub mod synth;
 pub mod template;
 pub mod train;
 pub mod verify;
