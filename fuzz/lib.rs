@@ -1,7 +1,13 @@
 //! What must hold for whatever a decoder accepts.
+//!
+//! The engine's `template` module is compiled in by its path: it depends on no other module of the engine, and the
+//! sanitised build of the rest (linear algebra above all) would take minutes and a gigabyte for nothing.
 
-use duynhat_engine::template::codec::{SIDE_PX_MAX, VIEWS_MAX, XytImage};
-use duynhat_engine::template::{
+#[path = "../engine/src/template/mod.rs"]
+pub mod template;
+
+use template::codec::{SIDE_PX_MAX, VIEWS_MAX, XytImage};
+use template::{
     DecodeError, DecodeOptions, FingerRecord, Format, MINUTIAE_MAX, decode, encode_iso_2005, encode_json, encode_xyt,
 };
 

@@ -1,7 +1,7 @@
 #![no_main]
 //! Face embeddings as rows of an `.npy` file.
 
-use duynhat_engine::template::decode_face_npy;
+use duynhat_fuzz::template::decode_face_npy;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| match decode_face_npy(bytes) {

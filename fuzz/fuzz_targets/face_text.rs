@@ -1,7 +1,7 @@
 #![no_main]
 //! One face embedding as a JSON array and as base64.
 
-use duynhat_engine::template::{DIMENSION_MAX, DIMENSION_MIN, decode_face_base64, decode_face_json};
+use duynhat_fuzz::template::{DIMENSION_MAX, DIMENSION_MIN, decode_face_base64, decode_face_json};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

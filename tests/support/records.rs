@@ -162,8 +162,7 @@ impl Print {
     }
 
     fn xyt(&self) -> Vec<u8> {
-        let line =
-            |p: &Point| format!("{} {} {} {}\n", p.x, self.height - p.y, (p.degrees + 180) % 360, p.quality);
+        let line = |p: &Point| format!("{} {} {} {}\n", p.x, self.height - p.y, (p.degrees + 180) % 360, p.quality);
         self.views[0].points.iter().map(line).collect::<String>().into_bytes()
     }
 

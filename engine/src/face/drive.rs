@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::FaceError;
 use super::basis::Basis;
 use super::block::{Hit, Scratch, search_block, search_block_single, search_pair};
 use super::layout::FaceBlock;
 use super::plan::Plan;
 use super::probe::{FaceProbe, ProbeBatch};
-use super::FaceError;
 use crate::kernel::Isa;
 
 /// Probes packed at a time: at 512 dimensions half a core's second-level cache.

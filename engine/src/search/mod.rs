@@ -204,10 +204,10 @@ pub fn identify_faces(
                 continue;
             }
             let plan = face::Plan::measure(isa, basis, &columns, cosine_min).map_err(|e| face_error(&e))?;
-            let hits = face::search_blocks(isa, basis, &prepared, &columns, cosine_min, &plan, None)
+            let hits = face::search_blocks(isa, basis, &prepared, &columns, cosine_min, plan, None)
                 .map_err(|e| face_error(&e))?;
             for (probe, candidates) in own.iter().zip(hits) {
-                for hit in candidates.found() {
+                for hit in candidates.list {
                     let (first_row, rows) = places[hit.block as usize];
                     let row = first_row + u64::from(rows[hit.entry as usize]);
                     if snapshot.is_live(row) {

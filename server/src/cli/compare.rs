@@ -7,7 +7,7 @@ use duynhat_engine::template::{Extractor, FingerTemplate};
 use serde::Serialize;
 
 use super::inputs::{parse_extractor, read_file};
-use super::picture::{Picture, comparison_svg};
+use super::picture::comparison_svg;
 use super::{BadInput, print_json, print_table};
 use crate::service::Models;
 
@@ -62,16 +62,9 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.svg {
         // What was compared is what is drawn: the features' own minutiae.
         let title = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let picture = Picture {
-            probe: &probe,
-            reference: &reference,
-            pairs: &pairs,
-            score,
-            probe_title: &title(&args.probe),
-            reference_title: &title(&args.reference),
-        };
-        std::fs::write(path, comparison_svg(&picture))
-            .map_err(|e| BadInput::error(format!("{}: {e}", path.display())))?;
+        let titles = (&*title(&args.probe), &*title(&args.reference));
+        let svg = comparison_svg(&probe, &reference, &pairs, score, titles);
+        std::fs::write(path, svg).map_err(|e| BadInput::error(format!("{}: {e}", path.display())))?;
     }
     let document = Document {
         score,
@@ -86,7 +79,10 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     }
     print_table(&[
         vec!["comparison score".into(), format!("{score:.3}")],
-        vec!["matched minutiae".into(), format!("{} of {} and {}", document.matched_minutiae, document.probe_minutiae, document.reference_minutiae)],
+        vec![
+            "matched minutiae".into(),
+            format!("{} of {} and {}", document.matched_minutiae, document.probe_minutiae, document.reference_minutiae),
+        ],
         vec![
             "log-likelihood ratio".into(),
             format!("{:+.2}{}", llr.llr, if llr.calibrated { "" } else { " (extractor unknown: conservative)" }),

@@ -147,14 +147,8 @@ fn check(args: &FolderArgs) -> anyhow::Result<()> {
             Err(error) => damage.push(format!("{}: {error}", path.display())),
         }
     }
-    let checked = Checked {
-        ok: damage.is_empty(),
-        records,
-        blocks: snapshot.block_count(),
-        registry_position,
-        pending,
-        damage,
-    };
+    let checked =
+        Checked { ok: damage.is_empty(), records, blocks: snapshot.block_count(), registry_position, pending, damage };
     if args.json {
         print_json(&checked)?;
     } else {

@@ -115,8 +115,7 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
         for file in &args.files {
             prints.extend(read_file(file, &args.extractor)?);
         }
-        let biometrics =
-            Biometrics::new(prints, Vec::new(), Vec::new()).map_err(|e| BadInput::error(e.to_string()))?;
+        let biometrics = Biometrics::new(prints, Vec::new(), Vec::new()).map_err(|e| BadInput::error(e.to_string()))?;
         probes.push(("probe".into(), biometrics));
     }
     let bar = progress(probes.len() as u64, "searching");
@@ -125,8 +124,7 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
         for (position, error) in &prepared.failures {
             eprintln!("{name}: {position}: not used: {error}");
         }
-        let request =
-            IdentifyRequest { biometrics, threshold: args.threshold, candidates_max: args.candidates_max };
+        let request = IdentifyRequest { biometrics, threshold: args.threshold, candidates_max: args.candidates_max };
         let found = identify_prepared(&models, &gallery.snapshot, &prepared, &request)?;
         bar.inc(1);
         bar.suspend(|| print_found(args.json, &name, &found))?;
@@ -166,12 +164,7 @@ fn print_found(json: bool, name: &str, found: &IdentifyDocument) -> anyhow::Resu
     Ok(())
 }
 
-fn faces(
-    args: &IdentifyArgs,
-    path: &std::path::Path,
-    models: &Models,
-    snapshot: &Snapshot,
-) -> anyhow::Result<()> {
+fn faces(args: &IdentifyArgs, path: &std::path::Path, models: &Models, snapshot: &Snapshot) -> anyhow::Result<()> {
     if !(-1.0..=1.0).contains(&args.cosine) {
         return Err(BadInput::error(format!("--cosine {}: expected -1 to 1", args.cosine)));
     }

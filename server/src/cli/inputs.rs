@@ -130,9 +130,7 @@ pub fn read_faces(path: &Path) -> anyhow::Result<FaceRows> {
 /// # Errors
 /// It can't be read, or is too long.
 pub fn read_bytes(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
-    let length = std::fs::metadata(path)
-        .map_err(|e| BadInput::error(format!("{}: {e}", path.display())))?
-        .len();
+    let length = std::fs::metadata(path).map_err(|e| BadInput::error(format!("{}: {e}", path.display())))?.len();
     if length > bytes_max {
         return Err(BadInput::error(format!("{}: {length} bytes; at most {bytes_max} are read", path.display())));
     }

@@ -10,8 +10,10 @@ pub mod identify;
 pub mod import;
 pub mod inputs;
 pub mod lab;
+pub mod picture;
 pub mod reverify;
 pub mod serve;
+pub mod template;
 pub mod train;
 pub mod verify;
 

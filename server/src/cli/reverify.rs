@@ -63,10 +63,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
     let options = BatchOptions { fingers: usize::from(args.fingers), ..BatchOptions::default() };
     let done = BatchProgress::default();
     // Tiles are counted whole: each block against itself and every earlier one.
-    let total: u64 = snapshot
-        .blocks()
-        .map(|b| u64::from(b.rows) * (b.first_row + u64::from(b.rows)))
-        .sum();
+    let total: u64 = snapshot.blocks().map(|b| u64::from(b.rows) * (b.first_row + u64::from(b.rows))).sum();
     let bar = progress(total, "comparing pairs");
     let pairs = std::thread::scope(|scope| {
         let search = scope.spawn(|| {

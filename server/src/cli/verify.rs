@@ -59,8 +59,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<()> {
         let why: Vec<String> = prepared.failures.iter().map(|(p, e)| format!("{p}: {e}")).collect();
         return Err(BadInput::error(format!("nothing can be compared: {}", why.join("; "))));
     }
-    let document =
-        verify_rows(&models, &Policy::default(), snapshot, &prepared, &rows, args.subject.clone(), started)?;
+    let document = verify_rows(&models, &Policy::default(), snapshot, &prepared, &rows, args.subject.clone(), started)?;
     if args.json {
         return print_json(&document);
     }

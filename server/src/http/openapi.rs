@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response as HttpResponse};
+use axum::{Router, middleware};
 use duynhat_engine::template::{MissingReason, Outcome, Purpose};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -45,7 +47,11 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
 /// `/docs`: a page that shows the description, all its files from the binary.
 pub(super) fn page() -> Router {
     let config = Config::from("/openapi.json").try_it_out_enabled(true).validator_url("none");
-    SwaggerUi::new("/docs").config(config).into()
+    let page: Router = SwaggerUi::new("/docs").config(config).into();
+    page.layer(middleware::map_response(async |response: HttpResponse| match response.status() {
+        StatusCode::NOT_FOUND => Problem::new(ProblemKind::NoRoute, "the page has no such file").into_response(),
+        _ => response,
+    }))
 }
 
 /// What any request may get.

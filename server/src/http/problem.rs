@@ -168,11 +168,11 @@ pub struct FieldError {
     #[schema(value_type = String, example = "template")]
     pub code: &'static str,
     /// A sentence in English.
-    #[schema(example = "ISO/IEC 19794-2:2005 record: x resolution at byte 14 is 0; expected 99 to 1000 px/cm")]
+    #[schema(example = "ISO/IEC 19794-2:2005 record: x resolution at byte 18 is 0; expected 99 to 1000 px/cm")]
     pub detail: String,
     /// For a template: bytes from the start of the decoded record; for base64: characters.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 14)]
+    #[schema(example = 18)]
     pub offset: Option<usize>,
     /// What would have been accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,11 +259,8 @@ impl Problem {
             ServiceError::Overloaded { retry_after_s } => {
                 Self::new(ProblemKind::Overloaded, detail).retry_after(*retry_after_s)
             }
-            ServiceError::Conflict { .. } => Self::field(ProblemKind::Conflict, "application", "contradiction", detail),
-            ServiceError::NotFound { what } => match field_of(what) {
-                Some(field) => Self::field(ProblemKind::NotFound, field, "contradiction", detail),
-                None => Self::new(ProblemKind::NotFound, detail),
-            },
+            ServiceError::Conflict { .. } => Self::of_record(ProblemKind::Conflict, Some("application"), detail),
+            ServiceError::NotFound { what } => Self::of_record(ProblemKind::NotFound, field_of(what), detail),
             ServiceError::State(_) => Self::new(ProblemKind::State, detail),
             ServiceError::Unusable(_) => Self::new(ProblemKind::Invalid, detail),
             ServiceError::DiskFull => Self::new(ProblemKind::DiskFull, detail).retry_after(60),
@@ -276,12 +273,19 @@ impl Problem {
     /// not a resource that is missing.
     pub fn of_submission(error: &ServiceError) -> Self {
         match error {
-            ServiceError::NotFound { what } => {
-                let field = field_of(what).unwrap_or("application");
-                Self::field(ProblemKind::Invalid, field, "contradiction", error.to_string())
-            }
+            ServiceError::NotFound { what } => Self::of_record(ProblemKind::Invalid, field_of(what), error.to_string()),
             _ => Self::of_service(error),
         }
+    }
+
+    /// A field is well-formed, but what it names is not there or is something else.
+    fn of_record(kind: ProblemKind, field: Option<&str>, detail: String) -> Self {
+        let mut problem = match field {
+            Some(field) => Self::field(kind, field, "contradiction", detail.clone()),
+            None => Self::new(kind, ""),
+        };
+        problem.detail = detail;
+        problem
     }
 }
 

@@ -58,9 +58,14 @@ impl Errors {
 
     /// One more; field and pointer are filled in here.
     pub(super) fn push(&mut self, at: At<'_>, error: FieldError) {
-        if self.0.len() < ERRORS_MAX {
+        if !self.full() {
             self.0.push(FieldError { field: at.field(), pointer: at.pointer(), ..error });
         }
+    }
+
+    /// Whether no more are listed.
+    fn full(&self) -> bool {
+        self.0.len() >= ERRORS_MAX
     }
 
     /// `Err` when anything was wrong.
@@ -90,6 +95,9 @@ impl<'a, 't, 'i> Fields<'a, 't, 'i> {
         };
         let mut values = vec![None; names.len()];
         for (name, member) in object.iter() {
+            if errors.full() {
+                return None;
+            }
             match names.iter().position(|known| *known == name) {
                 Some(index) if values[index].is_some() => {
                     errors.add(At::Field(&at, names[index]), "duplicate_field", "the field is there more than once");

@@ -126,7 +126,7 @@ fn padding_of_base64_may_be_left_out() {
     assert_eq!(check(&body).unwrap().biometrics, captured());
 }
 
-/// A record whose resolution is zero: bytes 14..18 of the header hold both.
+/// A record whose resolution is zero: bytes 18..20 of the header are the x resolution.
 fn without_resolution() -> String {
     let mut record = BASE64_STANDARD.decode(FingerBody::of(&finger(1, 1)).unwrap().template).unwrap();
     record[18] = 0;

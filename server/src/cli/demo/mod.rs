@@ -95,7 +95,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
             println!("  and open http://{address}/docs in a browser");
             drop(tokio::signal::ctrl_c().await);
         }
-        drop(stop.send(()));
+        let _ = stop.send(());
         server.await??;
         anyhow::Ok(rows)
     })?;
@@ -179,4 +179,3 @@ impl Drop for TemporaryFolder {
         drop(std::fs::remove_dir_all(&self.path));
     }
 }
-

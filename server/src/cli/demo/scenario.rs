@@ -14,8 +14,6 @@ const NEWCOMERS: u64 = 1 << 40;
 pub(super) struct Scenario {
     /// What happens.
     pub name: &'static str,
-    /// Short, for application codes.
-    pub code: &'static str,
     /// In words.
     pub expected: &'static str,
     /// Answers that are right: decisions, or `4xx` with the field's name.
@@ -74,7 +72,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "first issue, new people",
-            code: "first",
             expected: "clear",
             right: &["clear"],
             share: 0.99,
@@ -85,7 +82,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             name: "second identity",
-            code: "second",
             expected: "duplicate",
             right: &["duplicate"],
             share: 0.99,
@@ -96,7 +92,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             name: "same fingers, another face",
-            code: "otherface",
             expected: "duplicate",
             right: &["duplicate"],
             share: 0.99,
@@ -108,7 +103,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             name: "same face, other fingers",
-            code: "otherfingers",
             expected: "review",
             right: &["review"],
             share: 0.99,
@@ -120,7 +114,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             name: "exchange, rightful holder",
-            code: "exchange",
             expected: "confirmed",
             right: &["confirmed"],
             share: 0.99,
@@ -132,7 +125,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             name: "exchange, somebody else",
-            code: "impostor",
             expected: "mismatch or duplicate",
             right: &["mismatch", "duplicate"],
             share: 0.99,
@@ -146,7 +138,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             name: "six fingers missing",
-            code: "missing",
             expected: "review (policy: at most 4)",
             right: &["review"],
             share: 0.99,
@@ -166,7 +157,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             name: "corrupt template",
-            code: "corrupt",
             expected: "422 that names fingers[3].template",
             right: &["422 fingers[3].template"],
             share: 1.0,
@@ -217,7 +207,7 @@ fn request(
 
 fn finger(template: &FingerTemplate) -> Finger {
     // What a station's extractor hands over: an ISO/IEC 19794-2:2005 record.
-    let bytes = encode_iso_2005(&[RecordView::normal(template.clone())]).unwrap_or_default();
+    let bytes = encode_iso_2005(&[RecordView::from(template.clone())]).unwrap_or_default();
     Finger {
         position: template.position.code(),
         template: STANDARD.encode(bytes),
