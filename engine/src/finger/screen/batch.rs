@@ -5,7 +5,7 @@ use super::tile::{SECTION_ENTRIES, Section, Tile};
 use super::{BUCKETS, bucket};
 use crate::finger::FingerView;
 use crate::kernel::Isa;
-use crate::kernel::hamming::{BLOCK_MINUTIAE, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near};
+use crate::kernel::hamming::{BLOCK_MINUTIAE, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, Sums, near, weigh};
 use crate::template::MINUTIAE_MAX;
 
 /// Probe minutiae share their loads when their windows begin within so many steps. A window is 65 steps by default, so
@@ -52,10 +52,8 @@ impl std::fmt::Debug for ScreenProbe {
 #[derive(Clone)]
 pub struct ScreenBatch {
     probes: usize,
-    /// The largest limit of all probes; weights beyond a probe's own are 0.
-    limit: u8,
     weights: Vec<[u8; 256]>,
-    /// By first step of the window; a group is a run of at most four.
+    /// By prefix limit, then first step of the window; a group is a run of at most four.
     items: Vec<Item>,
     groups: Vec<(u32, u8)>,
 }
@@ -68,6 +66,7 @@ struct Item {
     length: u16,
     probe: u32,
     table: u32,
+    prefix_limit: u8,
 }
 
 impl ScreenBatch {
@@ -92,20 +91,21 @@ impl ScreenBatch {
                 length: if whole { BUCKETS as u16 } else { u16::from(half) * 2 + 1 },
                 probe: index as u32,
                 table: table as u32,
+                prefix_limit: probe.params.prefix_limit(),
             }));
         }
-        items.sort_by_key(|item| item.first);
+        items.sort_by_key(|item| (item.prefix_limit, item.first));
         let mut groups = Vec::with_capacity(items.len());
         let mut begin = 0;
         while begin < items.len() {
             let reach = items[begin].first.saturating_add(SHARED_STEPS);
             let candidates = &items[begin..items.len().min(begin + GROUP_MAX)];
-            let length = candidates.partition_point(|item| item.first <= reach);
+            let limit = candidates[0].prefix_limit;
+            let length = candidates.partition_point(|item| item.prefix_limit == limit && item.first <= reach);
             groups.push((begin as u32, length as u8));
             begin += length;
         }
-        let limit = params.iter().map(|params| params.limit()).max().unwrap_or(0);
-        Self { probes: probes.len(), limit, weights, items, groups }
+        Self { probes: probes.len(), weights, items, groups }
     }
 
     /// How many probes.
@@ -169,18 +169,11 @@ impl ScreenBatch {
                 let (low, high) = (low.clamp(begin, end) - begin, high.clamp(begin, end) - begin);
                 *query = Query { code: item.code, low, high };
             }
-            near(isa, call, &queries[..items.len()], self.limit, &mut scratch.hits);
+            near(isa, call, &queries[..items.len()], items[0].prefix_limit, &mut scratch.hits);
             for (index, item) in items.iter().enumerate() {
-                let lane = scratch.hits.lane(index);
+                let mut sums = Sums { best: &mut scratch.best[index], scores: &mut scratch.rows[item.probe as usize] };
                 let weights = &self.weights[item.table as usize];
-                let best = &mut scratch.best[index];
-                let row = &mut scratch.rows[item.probe as usize];
-                for (&distance, &entry) in lane.distances().iter().zip(lane.entries()) {
-                    let (weight, entry) = (weights[usize::from(distance)], usize::from(entry));
-                    let better = best[entry].max(weight);
-                    row[entry] += u16::from(better - best[entry]);
-                    best[entry] = better;
-                }
+                weigh(isa, call, item.code, scratch.hits.lane(index), weights, &mut sums);
             }
             base += call.len();
         }

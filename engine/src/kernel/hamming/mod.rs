@@ -1,20 +1,21 @@
-//! The fingerprint screen's inner loop: which minutiae of a block column lie within a Hamming limit of a probe minutia.
+//! The fingerprint screen's inner loops: which minutiae of a block column lie near a probe minutia, and what that adds
+//! to the scores of their entries.
 //!
-//! The algorithm, once for all instruction sets ([`scan`]):
+//! The algorithm, once for all instruction sets ([`scan`], [`weigh`]):
 //!
 //! 1. take up to [`GROUP_MAX`] probe minutiae whose windows nearly coincide, so that each code is loaded once for all;
-//! 2. for each [`Block`] of 64 reference minutiae that any of the windows touches: distance = popcount of 128 XORed
-//!    bits, one byte a pair;
-//! 3. keep the lanes under the limit that also lie in the probe minutia's own window, and append their distance and
-//!    entry number to that probe minutia's [`Lane`].
+//! 2. for each [`Block`] of 64 reference minutiae that any of the windows touches: distance over the first 64 bits, one
+//!    byte a pair;
+//! 3. keep the places under the limit that also lie in the probe minutia's own window: one or two pairs in a hundred;
+//! 4. for those alone, the distance over all 128 bits, its weight, and the gain over the best weight so far of that
+//!    probe minutia in that entry.
 //!
-//! What differs per instruction set is [`Distances`]: the 64 distances and how the kept lanes are appended. Everything
+//! What differs per instruction set is [`Distances`]: the 64 distances and how the kept places are appended. Everything
 //! is an integer, so every path gives the same bits; the order within a lane is the order of the blocks everywhere.
 //!
-//! The code words of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64
-//! bytes in lane order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's
-//! packs and NEON's pairwise additions. (A funnel shift into an accumulator, one a vector, was slower on Zen 4: it
-//! competes with VPOPCNTQ for the same two pipes.)
+//! The minutiae of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64 bytes
+//! in their order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's packs
+//! and NEON's pairwise additions.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -39,8 +40,12 @@ pub const BLOCK_MINUTIAE: usize = 64;
 pub const GROUP_MAX: usize = 4;
 /// The most blocks one call takes: the lanes are sized for all of them to be hits.
 pub const CALL_BLOCKS_MAX: usize = 64;
-/// The bits that are compared.
+/// The bits that are compared in step 4.
 pub const SCREEN_BITS: usize = 128;
+/// The bits that are compared in step 2.
+pub const PREFIX_BITS: usize = 64;
+/// Entries that a column of blocks may name.
+pub const ENTRIES: usize = 256;
 
 const LANE_MAX: usize = BLOCK_MINUTIAE * CALL_BLOCKS_MAX;
 
@@ -50,22 +55,33 @@ const LANE_MAX: usize = BLOCK_MINUTIAE * CALL_BLOCKS_MAX;
 pub struct Block {
     /// Words 0 and 1 of the codes, by [`Block::slot`].
     pub words: [[u64; BLOCK_MINUTIAE]; 2],
-    /// Entry numbers, by lane.
+    /// Entry numbers, by [`Block::slot`].
     pub entries: [u8; BLOCK_MINUTIAE],
 }
 
+/// [`Block::slot`] of each place.
+static SLOTS: [u8; BLOCK_MINUTIAE] = {
+    let mut slots = [0; BLOCK_MINUTIAE];
+    let mut place = 0;
+    while place < BLOCK_MINUTIAE {
+        slots[place] = Block::slot(place) as u8;
+        place += 1;
+    }
+    slots
+};
+
 impl Block {
-    /// Where lane `lane` keeps its words.
+    /// Where minutia `place` of the block's 64 is kept.
     #[inline(always)]
-    pub const fn slot(lane: usize) -> usize {
-        8 * (lane % 16 / 2) + 2 * (lane / 16) + lane % 2
+    pub const fn slot(place: usize) -> usize {
+        8 * (place % 16 / 2) + 2 * (place / 16) + place % 2
     }
 }
 
 /// One probe minutia and the window of reference minutiae that it is compared with.
 #[derive(Clone, Copy, Default)]
 pub struct Query {
-    /// The first 128 bits of its descriptor.
+    /// The first 128 bits of its descriptor, of which [`near`] reads the first word.
     pub code: [u64; 2],
     /// First minutia of the window, counted from the first block of the call.
     pub low: u32,
@@ -73,29 +89,23 @@ pub struct Query {
     pub high: u32,
 }
 
-/// The reference minutiae near one probe minutia.
+/// The reference minutiae near one probe minutia, in their order: 64 times the block's index, plus the slot.
 #[derive(Clone)]
 pub struct Lane {
     length: usize,
-    distances: [u8; LANE_MAX],
-    entries: [u8; LANE_MAX],
+    slots: [u16; LANE_MAX],
 }
 
 impl Lane {
-    /// Distances in bits, in the order of the blocks.
-    pub fn distances(&self) -> &[u8] {
-        &self.distances[..self.length]
-    }
-
-    /// Entry numbers, one for each distance.
-    pub fn entries(&self) -> &[u8] {
-        &self.entries[..self.length]
+    /// What was found.
+    pub fn slots(&self) -> &[u16] {
+        &self.slots[..self.length]
     }
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { length: 0, distances: [0; LANE_MAX], entries: [0; LANE_MAX] }
+        Self { length: 0, slots: [0; LANE_MAX] }
     }
 }
 
@@ -115,7 +125,7 @@ impl Hits {
     }
 }
 
-/// Finds, for each query, the minutiae of its window with a distance below `limit` bits. Lanes of queries beyond
+/// Finds, for each query, the minutiae of its window whose first [`PREFIX_BITS`] differ in fewer than `limit` bits. Lanes of queries beyond
 /// `queries.len()` are left as they were.
 ///
 /// # Panics
@@ -172,39 +182,66 @@ trait Distances {
 
     /// # Safety
     /// The CPU has the kernel's features.
-    unsafe fn distances<const P: usize>(block: &Block, codes: &[[u64; 2]; P]) -> [Self::Near; P];
+    unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P];
 
-    /// Bit `i`: lane `i` is below the limit.
+    /// Bit `i`: place `i` is below the limit.
     ///
     /// # Safety
     /// The CPU has the kernel's features.
     unsafe fn below(near: Self::Near, limit: u8) -> u64;
 
-    /// The distances as bytes, by lane; called only when there is a hit.
+    /// Appends the slots of the places of `mask`, plus `base`, and returns the new length. What stands beyond it is
+    /// arbitrary.
     ///
     /// # Safety
-    /// The CPU has the kernel's features.
-    unsafe fn bytes(near: Self::Near) -> [u8; BLOCK_MINUTIAE];
-
-    /// Appends the lanes of `mask`.
-    ///
-    /// # Safety
-    /// The CPU has the kernel's features, and `*length + 64 <= LANE_MAX`.
+    /// The CPU has the kernel's features, and `length + 64 <= LANE_MAX`.
     #[inline(always)]
-    unsafe fn append(near: Self::Near, mask: u64, block: &Block, lane: &mut Lane, length: &mut usize) {
-        if mask == 0 {
-            return;
-        }
-        // SAFETY: the caller's promise.
-        let bytes = unsafe { Self::bytes(near) };
+    unsafe fn append(mask: u64, base: u16, slots: &mut [u16; LANE_MAX], mut length: usize) -> usize {
         let mut rest = mask;
         while rest != 0 {
-            let i = rest.trailing_zeros() as usize;
+            slots[length] = base + u16::from(SLOTS[rest.trailing_zeros() as usize]);
             rest &= rest - 1;
-            lane.distances[*length] = bytes[i];
-            lane.entries[*length] = block.entries[i];
-            *length += 1;
+            length += 1;
         }
+        length
+    }
+}
+
+/// Adds what the minutiae near one probe minutia are worth: for each of `slots` (from [`near`] with the same blocks),
+/// the weight of its 128-bit distance; of an entry's weights only the largest counts, which `best` remembers between
+/// calls for the same probe minutia.
+///
+/// # Panics
+/// A slot beyond the blocks.
+pub fn weigh(isa: Isa, blocks: &[Block], code: [u64; 2], lane: &Lane, weights: &[u8; 256], sums: &mut Sums<'_>) {
+    match isa.level() {
+        Level::Portable => weigh_each(blocks, code, lane.slots(), weights, sums),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` of this level exists only where the CPU has its features.
+        Level::Avx2 | Level::Avx512 => unsafe { avx2::weigh(blocks, code, lane.slots(), weights, sums) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => weigh_each(blocks, code, lane.slots(), weights, sums),
+    }
+}
+
+/// Where [`weigh`] adds.
+pub struct Sums<'a> {
+    /// The best weight of each entry for the probe minutia at hand; zeros at first.
+    pub best: &'a mut [u8; ENTRIES],
+    /// The probe's score of each entry.
+    pub scores: &'a mut [u16; ENTRIES],
+}
+
+#[inline(always)]
+fn weigh_each(blocks: &[Block], code: [u64; 2], slots: &[u16], weights: &[u8; 256], sums: &mut Sums<'_>) {
+    for &place in slots {
+        let (block, slot) = (&blocks[usize::from(place) / BLOCK_MINUTIAE], usize::from(place) % BLOCK_MINUTIAE);
+        let distance = (block.words[0][slot] ^ code[0]).count_ones() + (block.words[1][slot] ^ code[1]).count_ones();
+        let (weight, entry) = (weights[usize::from(distance as u8)], usize::from(block.entries[slot]));
+        let best = sums.best[entry].max(weight);
+        // A probe has at most 255 minutiae of weight 255: callers cannot make this overflow, and if they did it wraps.
+        sums.scores[entry] = sums.scores[entry].wrapping_add(u16::from(best - sums.best[entry]));
+        sums.best[entry] = best;
     }
 }
 
@@ -252,7 +289,7 @@ unsafe fn scan_range<D: Distances, const P: usize, const EDGE: bool>(
     lanes: &mut [Lane; P],
     lengths: &mut [usize; P],
 ) {
-    let codes = queries.map(|q| q.code);
+    let codes = queries.map(|q| q.code[0]);
     for (block, index) in blocks[range.clone()].iter().zip(range) {
         let base = (index * BLOCK_MINUTIAE) as u32;
         // SAFETY: the caller's promise about the features.
@@ -264,9 +301,9 @@ unsafe fn scan_range<D: Distances, const P: usize, const EDGE: bool>(
                 let (low, high) = (queries[p].low, queries[p].high);
                 mask &= low_bits(high.saturating_sub(base)) & !low_bits(low.saturating_sub(base));
             }
-            // SAFETY: features as above. At most 64 hits were appended for each block before this one, so 64 places
-            // are left in a lane sized for `CALL_BLOCKS_MAX` blocks.
-            unsafe { D::append(near[p], mask, block, &mut lanes[p], &mut lengths[p]) };
+            // SAFETY: features as above. At most 64 places were appended for each block before this one, so 64 are
+            // left in a lane sized for `CALL_BLOCKS_MAX` blocks.
+            lengths[p] = unsafe { D::append(mask, base as u16, &mut lanes[p].slots, lengths[p]) };
         }
     }
 }
