@@ -81,9 +81,7 @@ pub fn decide(
             Judged { candidate, fused, band, claimed }
         })
         .collect();
-    judged.sort_by(|a, b| {
-        b.fused.score.total_cmp(&a.fused.score).then(a.candidate.row.cmp(&b.candidate.row))
-    });
+    judged.sort_by(|a, b| b.fused.score.total_cmp(&a.fused.score).then(a.candidate.row.cmp(&b.candidate.row)));
 
     let mut findings = Vec::new();
     let mut reasons = Vec::new();
@@ -95,7 +93,8 @@ pub fn decide(
         }
         Band::Review => {
             findings.push(Outcome::Review);
-            reasons.push(("resembles_another_subject", "the person resembles another subject; people must look".into()));
+            reasons
+                .push(("resembles_another_subject", "the person resembles another subject; people must look".into()));
         }
         Band::Clear => {}
     }
@@ -118,7 +117,8 @@ pub fn decide(
     }
     if missing > policy.missing_max {
         findings.push(Outcome::Review);
-        let text = format!("{missing} fingers are named missing; more than {} need a second person", policy.missing_max);
+        let text =
+            format!("{missing} fingers are named missing; more than {} need a second person", policy.missing_max);
         reasons.push(("many_fingers_missing", text));
     }
     if findings.is_empty() {

@@ -112,7 +112,8 @@ impl Buffers {
             for (scores, &slot) in self.scores.chunks_exact(entries.max(1)).zip(in_column) {
                 let minutiae = probe.fingers[probe.screened[slot]].screen.minutiae();
                 for (entry, &score) in scores.iter().enumerate() {
-                    let (Some(row), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry)) else {
+                    let (Some(row), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry))
+                    else {
                         continue;
                     };
                     if usize::from(row) < rows {

@@ -5,7 +5,9 @@ use super::tile::{SECTION_ENTRIES, Section, Tile};
 use super::{BUCKETS, bucket};
 use crate::finger::FingerView;
 use crate::kernel::Isa;
-use crate::kernel::hamming::{BLOCK_MINUTIAE, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, Sums, near, weigh};
+use crate::kernel::hamming::{
+    BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near, settle, weigh,
+};
 use crate::template::MINUTIAE_MAX;
 
 /// Probe minutiae share their loads when their windows begin within so many steps. A window is 65 steps by default, so
@@ -133,9 +135,6 @@ impl ScreenBatch {
     }
 
     fn screen_group(&self, isa: Isa, section: &Section<'_>, items: &[Item], scratch: &mut ScreenScratch) {
-        for best in &mut scratch.best[..items.len()] {
-            best.fill(0);
-        }
         // A window that crosses the end of the turn is two ranges of minutiae.
         let mut ranges = [[(0, 0); GROUP_MAX]; 2];
         for (index, item) in items.iter().enumerate() {
@@ -146,6 +145,9 @@ impl ScreenBatch {
         }
         for ranges in &ranges {
             self.screen_range(isa, section.blocks, items, &ranges[..items.len()], scratch);
+        }
+        for (item, best) in items.iter().zip(&mut scratch.best) {
+            settle(isa, best, &mut scratch.rows[item.probe as usize]);
         }
     }
 
@@ -171,26 +173,26 @@ impl ScreenBatch {
             }
             near(isa, call, &queries[..items.len()], items[0].prefix_limit, &mut scratch.hits);
             for (index, item) in items.iter().enumerate() {
-                let mut sums = Sums { best: &mut scratch.best[index], scores: &mut scratch.rows[item.probe as usize] };
                 let weights = &self.weights[item.table as usize];
-                weigh(isa, call, item.code, scratch.hits.lane(index), weights, &mut sums);
+                weigh(isa, call, item.code[1], scratch.hits.lane(index), weights, &mut scratch.best[index]);
             }
             base += call.len();
         }
     }
 }
 
-/// Memory that a thread keeps between calls: 33 KB, and 512 bytes a probe.
+/// Memory that a thread keeps between calls: 53 KB, and 512 bytes a probe.
 #[derive(Clone)]
 pub struct ScreenScratch {
     hits: Box<Hits>,
-    best: [[u8; SECTION_ENTRIES]; GROUP_MAX],
+    /// Zeros between groups.
+    best: [Best; GROUP_MAX],
     rows: Vec<[u16; SECTION_ENTRIES]>,
 }
 
 impl Default for ScreenScratch {
     fn default() -> Self {
-        Self { hits: Box::default(), best: [[0; SECTION_ENTRIES]; GROUP_MAX], rows: Vec::new() }
+        Self { hits: Box::default(), best: [[[0; SECTION_ENTRIES]; 4]; GROUP_MAX], rows: Vec::new() }
     }
 }
 

@@ -7,7 +7,7 @@
 //! section = u16 start[256]    first minutia of each direction step (256ths of a turn)
 //!           u8  count[256]    minutiae of each entry, 0 beyond the last
 //!           block[ceil(minutiae / 64)]
-//! block   = u64 word0[64], u64 word1[64], u8 entry[64]   (kernel::hamming::Block), permuted by Block::slot,
+//! block   = u64 word0[64] permuted by Block::slot, u64 word1[64], u8 entry[64]   (kernel::hamming::Block);
 //!           unused places zero
 //! ```
 //!
@@ -230,7 +230,7 @@ impl Section<'_> {
         let used = self.minutiae as usize % BLOCK_MINUTIAE;
         if let (Some(last), 1..) = (self.blocks.last(), used) {
             let clean = |place: usize| {
-                last.words.iter().all(|word| word[Block::slot(place)] == 0) && last.entries[Block::slot(place)] == 0
+                last.prefixes[Block::slot(place)] == 0 && last.rests[place] == 0 && last.entries[place] == 0
             };
             if !(used..BLOCK_MINUTIAE).all(clean) {
                 return Err("an unused place is not zero");
@@ -296,12 +296,11 @@ fn encode_section(entries: &[FingerView<'_>], minutiae: u32, bytes: &mut Vec<u8>
     for (entry, view) in entries.iter().enumerate() {
         for (minutia, code) in view.minutiae().iter().zip(view.codes()) {
             let place = &mut next[usize::from(bucket(minutia.angle))];
-            let slot = Block::slot(*place as usize % BLOCK_MINUTIAE);
-            let block = &mut blocks[*place as usize / BLOCK_MINUTIAE];
+            let (block, within) = (&mut blocks[*place as usize / BLOCK_MINUTIAE], *place as usize % BLOCK_MINUTIAE);
             *place += 1;
-            block.words[0][slot] = code[0];
-            block.words[1][slot] = code[1];
-            block.entries[slot] = entry as u8;
+            block.prefixes[Block::slot(within)] = code[0];
+            block.rests[within] = code[1];
+            block.entries[within] = entry as u8;
         }
     }
     bytes.extend_from_slice(bytemuck::bytes_of(&prefix));

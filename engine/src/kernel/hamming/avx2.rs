@@ -2,13 +2,13 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Distances, Lane, Query, Sums};
+use super::{BLOCK_MINUTIAE, Best, Block, Distances, ENTRIES, Lane, Query};
 
 /// [`super::scan`] for this instruction set.
 ///
 /// # Safety
-/// The CPU has AVX2 and POPCNT; at most [`super::CALL_BLOCKS_MAX`] blocks.
-#[target_feature(enable = "avx2,popcnt")]
+/// The CPU has AVX2, POPCNT, BMI1 and BMI2; at most [`super::CALL_BLOCKS_MAX`] blocks.
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P], limit: u8, lanes: &mut [Lane; P]) {
     // SAFETY: the caller's promise.
     unsafe { super::scan::<Avx2, P>(blocks, queries, limit, lanes) }
@@ -17,10 +17,19 @@ pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P]
 /// [`super::weigh_each`] with the POPCNT instruction.
 ///
 /// # Safety
-/// The CPU has AVX2 and POPCNT.
-#[target_feature(enable = "avx2,popcnt")]
-pub(super) unsafe fn weigh(blocks: &[Block], code: [u64; 2], slots: &[u16], weights: &[u8; 256], sums: &mut Sums<'_>) {
-    super::weigh_each(blocks, code, slots, weights, sums);
+/// The CPU has AVX2, POPCNT, BMI1 and BMI2.
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) unsafe fn weigh(blocks: &[Block], rest: u64, lane: &Lane, weights: &[u8; 256], best: &mut Best) {
+    super::weigh_each(blocks, rest, lane, weights, best);
+}
+
+/// [`super::settle_each`], vectorised by the compiler.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn settle(best: &mut Best, scores: &mut [u16; ENTRIES]) {
+    super::settle_each(best, scores);
 }
 
 struct Avx2;
@@ -47,7 +56,7 @@ impl Distances for Avx2 {
                         let mut counts = [zero; 2];
                         for (odd, counts) in counts.iter_mut().enumerate() {
                             let slot = 8 * (2 * k + odd) + 4 * half;
-                            let words = _mm256_loadu_si256(block.words[0].as_ptr().add(slot).cast());
+                            let words = _mm256_loadu_si256(block.prefixes.as_ptr().add(slot).cast());
                             let x = _mm256_xor_si256(words, code);
                             let low = _mm256_shuffle_epi8(table, _mm256_and_si256(x, nibble));
                             let high = _mm256_and_si256(_mm256_srli_epi16::<4>(x), nibble);
@@ -74,6 +83,15 @@ impl Distances for Avx2 {
             let low = _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(near[0], limit), near[0])) as u32;
             let high = _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(near[1], limit), near[1])) as u32;
             !(u64::from(low) | u64::from(high) << 32)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]) {
+        // SAFETY: AVX2 is there by the caller's promise; two stores of 32 bytes into 64.
+        unsafe {
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), near[0]);
+            _mm256_storeu_si256(bytes.as_mut_ptr().add(32).cast(), near[1]);
         }
     }
 }

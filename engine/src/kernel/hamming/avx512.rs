@@ -1,14 +1,17 @@
-//! AVX-512: VPOPCNTQ, packs to bytes, byte compression to gather the hits without a branch.
+//! AVX-512: VPOPCNTQ, packed to bytes, compared to a mask.
+//!
+//! Not faster on Zen 4: VPCOMPRESSB of places or distances (the shuffle pipes are busy with the packs, and its store form
+//! is microcoded), a funnel shift in place of the packs.
 
 use std::arch::x86_64::*;
 
-use super::{Block, Distances, LANE_MAX, Lane, Query, SLOTS};
+use super::{BLOCK_MINUTIAE, Block, Distances, Lane, Query};
 
 /// [`super::scan`] for this instruction set.
 ///
 /// # Safety
-/// The CPU has AVX-512 F, BW, VBMI2 and VPOPCNTDQ, and AVX2; at most [`super::CALL_BLOCKS_MAX`] blocks.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx512vpopcntdq,avx2,popcnt")]
+/// The CPU has AVX-512 F, BW, VBMI2 and VPOPCNTDQ, and all of AVX2's level; at most [`super::CALL_BLOCKS_MAX`] blocks.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx512vpopcntdq,avx2,popcnt,bmi1,bmi2")]
 pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P], limit: u8, lanes: &mut [Lane; P]) {
     // SAFETY: the caller's promise.
     unsafe { super::scan::<Avx512, P>(blocks, queries, limit, lanes) }
@@ -26,7 +29,7 @@ impl Distances for Avx512 {
         unsafe {
             let mut words = [_mm512_setzero_si512(); 8];
             for (k, words) in words.iter_mut().enumerate() {
-                *words = _mm512_load_si512(block.words[0].as_ptr().add(8 * k).cast());
+                *words = _mm512_load_si512(block.prefixes.as_ptr().add(8 * k).cast());
             }
             let mut near = [_mm512_setzero_si512(); P];
             for (near, &code) in near.iter_mut().zip(codes) {
@@ -54,26 +57,9 @@ impl Distances for Avx512 {
         unsafe { _mm512_cmplt_epu8_mask(near, _mm512_set1_epi8(limit as i8)) }
     }
 
-    /// Compresses in a register and stores whole vectors: compressing stores are microcoded on Zen 4. A block rarely
-    /// holds more than two hits, so the first 16 are written without a branch.
     #[inline(always)]
-    unsafe fn append(mask: u64, base: u16, slots: &mut [u16; LANE_MAX], length: usize) -> usize {
-        debug_assert!(length + 64 <= LANE_MAX);
-        let count = mask.count_ones() as usize;
-        // SAFETY: the features are there and 64 places are left from `length`, by the caller's promise; four stores of
-        // 16 places each. `SLOTS` is 64 bytes.
-        unsafe {
-            let base = _mm256_set1_epi16(base as i16);
-            let found = _mm512_maskz_compress_epi8(mask, _mm512_loadu_si512(SLOTS.as_ptr().cast()));
-            let to = slots.as_mut_ptr().add(length);
-            let wide = |part: __m128i| _mm256_add_epi16(_mm256_cvtepu8_epi16(part), base);
-            _mm256_storeu_si256(to.cast(), wide(_mm512_castsi512_si128(found)));
-            if count > 16 {
-                _mm256_storeu_si256(to.add(16).cast(), wide(_mm512_extracti32x4_epi32::<1>(found)));
-                _mm256_storeu_si256(to.add(32).cast(), wide(_mm512_extracti32x4_epi32::<2>(found)));
-                _mm256_storeu_si256(to.add(48).cast(), wide(_mm512_extracti32x4_epi32::<3>(found)));
-            }
-        }
-        length + count
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]) {
+        // SAFETY: the features are there by the caller's promise; one store of 64 bytes into 64.
+        unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), near) };
     }
 }

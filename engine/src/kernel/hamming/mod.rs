@@ -10,10 +10,9 @@
 //! 4. for those alone, the distance over all 128 bits, its weight, and the gain over the best weight so far of that
 //!    probe minutia in that entry.
 //!
-//! What differs per instruction set is [`Distances`]: the 64 distances and how the kept places are appended. Everything
-//! is an integer, so every path gives the same bits; the order within a lane is the order of the blocks everywhere.
+//! What differs per instruction set is [`Distances`]. Everything is an integer, so every path gives the same bits.
 //!
-//! The minutiae of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64 bytes
+//! The prefixes of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64 bytes
 //! in their order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's packs
 //! and NEON's pairwise additions.
 #![allow(unsafe_code)]
@@ -48,30 +47,23 @@ pub const PREFIX_BITS: usize = 64;
 pub const ENTRIES: usize = 256;
 
 const LANE_MAX: usize = BLOCK_MINUTIAE * CALL_BLOCKS_MAX;
+/// Places that are written before it is known whether they are needed.
+const SPARE: usize = 3;
 
 /// 64 reference minutiae: 128-bit codes and the entry that each belongs to. The same bytes in the file.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Block {
-    /// Words 0 and 1 of the codes, by [`Block::slot`].
-    pub words: [[u64; BLOCK_MINUTIAE]; 2],
-    /// Entry numbers, by [`Block::slot`].
+    /// Word 0 of the codes, by [`Block::slot`].
+    pub prefixes: [u64; BLOCK_MINUTIAE],
+    /// Word 1 of the codes, by place.
+    pub rests: [u64; BLOCK_MINUTIAE],
+    /// Entry numbers, by place.
     pub entries: [u8; BLOCK_MINUTIAE],
 }
 
-/// [`Block::slot`] of each place.
-static SLOTS: [u8; BLOCK_MINUTIAE] = {
-    let mut slots = [0; BLOCK_MINUTIAE];
-    let mut place = 0;
-    while place < BLOCK_MINUTIAE {
-        slots[place] = Block::slot(place) as u8;
-        place += 1;
-    }
-    slots
-};
-
 impl Block {
-    /// Where minutia `place` of the block's 64 is kept.
+    /// Where the prefix of minutia `place` of the block's 64 is kept.
     #[inline(always)]
     pub const fn slot(place: usize) -> usize {
         8 * (place % 16 / 2) + 2 * (place / 16) + place % 2
@@ -89,27 +81,30 @@ pub struct Query {
     pub high: u32,
 }
 
-/// The reference minutiae near one probe minutia, in their order: 64 times the block's index, plus the slot.
+/// The reference minutiae near one probe minutia, in their order, by place: 64 times the block's index, plus the place
+/// in the block.
 #[derive(Clone)]
 pub struct Lane {
     length: usize,
-    slots: [u16; LANE_MAX],
+    places: [u16; LANE_MAX + SPARE],
+    /// Distances over the prefix of all places of the blocks that were looked at; elsewhere arbitrary.
+    prefixes: [u8; LANE_MAX],
 }
 
 impl Lane {
     /// What was found.
-    pub fn slots(&self) -> &[u16] {
-        &self.slots[..self.length]
+    pub fn places(&self) -> &[u16] {
+        &self.places[..self.length]
     }
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { length: 0, slots: [0; LANE_MAX] }
+        Self { length: 0, places: [0; LANE_MAX + SPARE], prefixes: [0; LANE_MAX] }
     }
 }
 
-/// What [`near`] found: one lane for each query. Caller-owned scratch memory, 32 KB.
+/// What [`near`] found: one lane for each query. Caller-owned scratch memory, 48 KB.
 #[derive(Clone, Default)]
 pub struct Hits {
     lanes: [Lane; GROUP_MAX],
@@ -190,59 +185,74 @@ trait Distances {
     /// The CPU has the kernel's features.
     unsafe fn below(near: Self::Near, limit: u8) -> u64;
 
-    /// Appends the slots of the places of `mask`, plus `base`, and returns the new length. What stands beyond it is
-    /// arbitrary.
+    /// The distances as bytes, by place.
     ///
     /// # Safety
-    /// The CPU has the kernel's features, and `length + 64 <= LANE_MAX`.
-    #[inline(always)]
-    unsafe fn append(mask: u64, base: u16, slots: &mut [u16; LANE_MAX], mut length: usize) -> usize {
-        let mut rest = mask;
-        while rest != 0 {
-            slots[length] = base + u16::from(SLOTS[rest.trailing_zeros() as usize]);
-            rest &= rest - 1;
-            length += 1;
-        }
-        length
-    }
+    /// The CPU has the kernel's features.
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]);
 }
 
-/// Adds what the minutiae near one probe minutia are worth: for each of `slots` (from [`near`] with the same blocks),
-/// the weight of its 128-bit distance; of an entry's weights only the largest counts, which `best` remembers between
-/// calls for the same probe minutia.
+/// The best weight of each entry for one probe minutia, in four parts of which the largest counts: consecutive hits go
+/// to different parts, so that they do not wait for each other's store. Zeros at first and after [`settle`].
+pub type Best = [[u8; ENTRIES]; 4];
+
+/// Weighs the minutiae near one probe minutia: for each of `lane` (from [`near`] with the same blocks), the weight of
+/// its 128-bit distance, into `best`, which keeps the largest of each entry from call to call. `rest` is word 1 of the
+/// probe minutia's code.
 ///
 /// # Panics
-/// A slot beyond the blocks.
-pub fn weigh(isa: Isa, blocks: &[Block], code: [u64; 2], lane: &Lane, weights: &[u8; 256], sums: &mut Sums<'_>) {
+/// A place beyond the blocks.
+pub fn weigh(isa: Isa, blocks: &[Block], rest: u64, lane: &Lane, weights: &[u8; 256], best: &mut Best) {
     match isa.level() {
-        Level::Portable => weigh_each(blocks, code, lane.slots(), weights, sums),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Isa` of this level exists only where the CPU has its features.
-        Level::Avx2 | Level::Avx512 => unsafe { avx2::weigh(blocks, code, lane.slots(), weights, sums) },
-        #[cfg(target_arch = "aarch64")]
-        Level::Neon => weigh_each(blocks, code, lane.slots(), weights, sums),
+        Level::Avx2 | Level::Avx512 => unsafe { avx2::weigh(blocks, rest, lane, weights, best) },
+        _ => weigh_each(blocks, rest, lane, weights, best),
     }
-}
-
-/// Where [`weigh`] adds.
-pub struct Sums<'a> {
-    /// The best weight of each entry for the probe minutia at hand; zeros at first.
-    pub best: &'a mut [u8; ENTRIES],
-    /// The probe's score of each entry.
-    pub scores: &'a mut [u16; ENTRIES],
 }
 
 #[inline(always)]
-fn weigh_each(blocks: &[Block], code: [u64; 2], slots: &[u16], weights: &[u8; 256], sums: &mut Sums<'_>) {
-    for &place in slots {
-        let (block, slot) = (&blocks[usize::from(place) / BLOCK_MINUTIAE], usize::from(place) % BLOCK_MINUTIAE);
-        let distance = (block.words[0][slot] ^ code[0]).count_ones() + (block.words[1][slot] ^ code[1]).count_ones();
-        let (weight, entry) = (weights[usize::from(distance as u8)], usize::from(block.entries[slot]));
-        let best = sums.best[entry].max(weight);
-        // A probe has at most 255 minutiae of weight 255: callers cannot make this overflow, and if they did it wraps.
-        sums.scores[entry] = sums.scores[entry].wrapping_add(u16::from(best - sums.best[entry]));
-        sums.best[entry] = best;
+fn weigh_each(blocks: &[Block], rest: u64, lane: &Lane, weights: &[u8; 256], best: &mut Best) {
+    let one = |place: u16, best: &mut [u8; ENTRIES]| {
+        let place = usize::from(place);
+        let (block, within) = (&blocks[place / BLOCK_MINUTIAE], place % BLOCK_MINUTIAE);
+        let distance = u32::from(lane.prefixes[place % LANE_MAX]) + (block.rests[within] ^ rest).count_ones();
+        let entry = usize::from(block.entries[within]);
+        let (old, new) = (i32::from(best[entry]), i32::from(weights[usize::from(distance as u8)]));
+        // max(old, new) without a branch: which is larger cannot be predicted.
+        let gain = new - old;
+        best[entry] = (old + (gain & !(gain >> 31))) as u8;
+    };
+    let (fours, others) = lane.places().as_chunks::<4>();
+    for four in fours {
+        for (place, best) in four.iter().zip(best.iter_mut()) {
+            one(*place, best);
+        }
     }
+    for (place, best) in others.iter().zip(best.iter_mut()) {
+        one(*place, best);
+    }
+}
+
+/// Adds the best weights of one probe minutia to its probe's score of each entry, and forgets them. A probe has at most
+/// 255 minutiae of weight at most 255, so the sums fit; beyond that they wrap.
+pub fn settle(isa: Isa, best: &mut Best, scores: &mut [u16; ENTRIES]) {
+    match isa.level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` of this level exists only where the CPU has its features.
+        Level::Avx2 | Level::Avx512 => unsafe { avx2::settle(best, scores) },
+        _ => settle_each(best, scores),
+    }
+}
+
+#[inline(always)]
+fn settle_each(best: &mut Best, scores: &mut [u16; ENTRIES]) {
+    let [a, b, c, d] = best;
+    for entry in 0..ENTRIES {
+        let most = a[entry].max(b[entry]).max(c[entry].max(d[entry]));
+        scores[entry] = scores[entry].wrapping_add(u16::from(most));
+    }
+    *best = [[0; ENTRIES]; 4];
 }
 
 /// The lowest `count` bits, all of them from 64 on.
@@ -301,9 +311,34 @@ unsafe fn scan_range<D: Distances, const P: usize, const EDGE: bool>(
                 let (low, high) = (queries[p].low, queries[p].high);
                 mask &= low_bits(high.saturating_sub(base)) & !low_bits(low.saturating_sub(base));
             }
-            // SAFETY: features as above. At most 64 places were appended for each block before this one, so 64 are
-            // left in a lane sized for `CALL_BLOCKS_MAX` blocks.
-            lengths[p] = unsafe { D::append(mask, base as u16, &mut lanes[p].slots, lengths[p]) };
+            let lane = &mut lanes[p];
+            let bytes = lane.prefixes[base as usize..].first_chunk_mut().expect("blocks fit into a lane");
+            // SAFETY: as above.
+            unsafe { D::store(near[p], bytes) };
+            lengths[p] = append(mask, base as u16, &mut lane.places, lengths[p]);
         }
     }
+}
+
+/// Appends the places of `mask`, plus `base`, and returns the new length; what stands beyond it is arbitrary.
+///
+/// A block holds one hit on average, seldom more than three: three are written without asking, because the vector units
+/// are busy, the others are not, and a mispredicted branch would cost as much as the block.
+#[inline(always)]
+fn append(mask: u64, base: u16, places: &mut [u16; LANE_MAX + SPARE], length: usize) -> usize {
+    let count = mask.count_ones() as usize;
+    let mut rest = mask;
+    // Never beyond the lane: each block before this one appended at most 64.
+    let to = &mut places[length..];
+    for place in &mut to[..SPARE] {
+        *place = base.wrapping_add(rest.trailing_zeros() as u16);
+        rest &= rest.wrapping_sub(1);
+    }
+    let mut index = SPARE;
+    while rest != 0 {
+        to[index] = base.wrapping_add(rest.trailing_zeros() as u16);
+        rest &= rest - 1;
+        index += 1;
+    }
+    length + count
 }

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Block, Distances, Lane, Query};
+use super::{BLOCK_MINUTIAE, Block, Distances, Lane, Query};
 
 /// [`super::scan`] for this instruction set.
 ///
@@ -32,7 +32,7 @@ impl Distances for Neon {
                     let mut counts = [vdupq_n_u8(0); 8];
                     for (k, count) in counts.iter_mut().enumerate() {
                         let slot = 8 * k + 2 * quarter;
-                        let words = vld1q_u64(block.words[0].as_ptr().add(slot));
+                        let words = vld1q_u64(block.prefixes.as_ptr().add(slot));
                         *count = vcntq_u8(vreinterpretq_u8_u64(veorq_u64(words, code)));
                     }
                     let four = [
@@ -65,6 +65,16 @@ impl Distances for Neon {
             let high = vpaddq_u8(vandq_u8(vcltq_u8(near[2], limit), bits), vandq_u8(vcltq_u8(near[3], limit), bits));
             let both = vpaddq_u8(low, high);
             vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(both, both)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]) {
+        // SAFETY: NEON is there by the caller's promise; four stores of 16 bytes into 64.
+        unsafe {
+            for (quarter, register) in near.into_iter().enumerate() {
+                vst1q_u8(bytes.as_mut_ptr().add(16 * quarter), register);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Plain Rust.
 
-use super::{BLOCK_MINUTIAE, Block, Distances, SLOTS};
+use super::{BLOCK_MINUTIAE, Block, Distances};
 
 pub(super) struct Portable;
 
@@ -12,7 +12,7 @@ impl Distances for Portable {
     unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P] {
         let mut near = [[0; BLOCK_MINUTIAE]; P];
         for (near, code) in near.iter_mut().zip(codes) {
-            for (distance, word) in near.iter_mut().zip(&block.words[0]) {
+            for (distance, word) in near.iter_mut().zip(&block.prefixes) {
                 *distance = (word ^ code).count_ones() as u8;
             }
         }
@@ -25,7 +25,12 @@ impl Distances for Portable {
         if closest >= limit {
             return 0;
         }
-        let bit = |place: usize| u64::from(near[usize::from(SLOTS[place])] < limit) << place;
+        let bit = |place: usize| u64::from(near[Block::slot(place)] < limit) << place;
         (0..BLOCK_MINUTIAE).fold(0, |mask, place| mask | bit(place))
+    }
+
+    #[inline(always)]
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]) {
+        *bytes = std::array::from_fn(|place| near[Block::slot(place)]);
     }
 }

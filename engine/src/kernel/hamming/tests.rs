@@ -7,17 +7,16 @@ use super::*;
 /// The definition, from `(code, entry)` in order.
 fn oracle(minutiae: &[([u64; 2], u8)], query: &Query, limit: u8) -> Vec<u16> {
     let near = |place: &u32| (minutiae[*place as usize].0[0] ^ query.code[0]).count_ones() < u32::from(limit);
-    let slot = |place: u32| (place / 64 * 64) as u16 + Block::slot(place as usize % 64) as u16;
-    (query.low..query.high).filter(near).map(slot).collect()
+    (query.low..query.high).filter(near).map(|place| place as u16).collect()
 }
 
 fn blocks_of(minutiae: &[([u64; 2], u8)]) -> Vec<Block> {
     let chunk = |chunk: &[([u64; 2], u8)]| {
         let mut block = Block::zeroed();
         for (place, &(code, entry)) in chunk.iter().enumerate() {
-            block.words[0][Block::slot(place)] = code[0];
-            block.words[1][Block::slot(place)] = code[1];
-            block.entries[Block::slot(place)] = entry;
+            block.prefixes[Block::slot(place)] = code[0];
+            block.rests[place] = code[1];
+            block.entries[place] = entry;
         }
         block
     };
@@ -45,7 +44,7 @@ proptest! {
             let mut hits = Hits::default();
             near(isa, &blocks, &queries, limit, &mut hits);
             for (index, query) in queries.iter().enumerate() {
-                prop_assert_eq!(hits.lane(index).slots(), oracle(&minutiae, query, limit), "{}, query {}", isa, index);
+                prop_assert_eq!(hits.lane(index).places(), oracle(&minutiae, query, limit), "{}, query {}", isa, index);
             }
         }
     }
@@ -61,7 +60,7 @@ fn a_lane_holds_every_minutia_of_the_longest_call() {
             let mut hits = Hits::default();
             near(isa, &blocks, &vec![query; count], 65, &mut hits);
             for index in 0..count {
-                assert_eq!(hits.lane(index).slots(), oracle(&minutiae, &query, 65), "{isa}");
+                assert_eq!(hits.lane(index).places(), oracle(&minutiae, &query, 65), "{isa}");
             }
         }
     }
