@@ -2,7 +2,7 @@
 # What a fresh Debian needs to build and check this project, and nothing that is there already.
 #
 #   scripts/install-deps.sh          to build and test: a C compiler and linker (the bundled SQLite), CA certificates
-#   scripts/install-deps.sh --tools  also what .ci/run checks with: rustfmt, clippy, mdbook, its link checker, cargo-deny
+#   scripts/install-deps.sh --tools  also what .ci/run checks with: rustfmt, clippy, mdbook, cargo-deny
 #
 # Rust itself comes from https://rustup.rs (1.95 or newer).
 set -euo pipefail
@@ -50,5 +50,4 @@ install() {
     cargo install "$name" --version "$version" --locked --quiet "$@" </dev/null
 }
 install mdbook '^0.5' --no-default-features
-install mdbook-linkcheck2 '^0.13'
 install cargo-deny '^0.20'

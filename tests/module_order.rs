@@ -19,7 +19,7 @@ const ORDER: &[&[&str]] = &[
 
 /// Where `unsafe` may stand, relative to the repository: the kernels, and the one file that maps memory.
 const UNSAFE_FOLDER: &str = "engine/src/kernel/";
-const UNSAFE_FILE: &str = "engine/src/gallery/mmap.rs";
+const UNSAFE_FILE: &str = "engine/src/gallery/map.rs";
 
 /// Crates that would make the library a server.
 const NOT_IN_ENGINE: &[&str] = &["axum", "clap", "hyper", "reqwest", "tokio", "tower", "tower-http", "utoipa"];

@@ -49,10 +49,6 @@ impl FaceModel {
         Self { name: name.to_owned(), signs, spectrum: sd.iter().map(|s| (s / total) as f32).collect() }
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(crate) fn identity(&self, seed: u64, person: u64, settings: &FaceSettings) -> Identity {
         let stream = &mut Stream::new(seed, person, Part::FaceIdentity, 0, 0);
         let noise_log = settings.noise_person_log_sd * stream.normal();

@@ -9,6 +9,7 @@
 //! assert_eq!(encounter.faces[0].values().len(), 512);
 //! ```
 
+pub mod collection;
 mod face;
 mod field;
 mod impression;

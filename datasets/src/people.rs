@@ -56,11 +56,6 @@ impl People {
         &self.settings
     }
 
-    /// The face model.
-    pub(crate) fn face_model(&self) -> &FaceModel {
-        &self.face_model
-    }
-
     /// Person number `index`. Costs a few random numbers.
     pub fn person(&self, index: u64) -> Person<'_> {
         let stream = &mut Stream::new(self.seed, index, Part::Person, 0, 0);

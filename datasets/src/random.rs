@@ -18,7 +18,6 @@ pub(crate) enum Part {
     FaceIdentity = 5,
     FaceShot = 6,
     FaceBasis = 7,
-    Fraud = 8,
 }
 
 /// One stream of random numbers.
@@ -53,11 +52,6 @@ impl Stream {
     /// Whether an event of this probability happens.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.uniform() < probability
-    }
-
-    /// Uniform in `0..n`; 0 when `n` is 0.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        ((u64::from(self.0.next_u32()) * n as u64) >> 32) as usize
     }
 
     /// Standard normal.

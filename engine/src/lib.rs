@@ -8,7 +8,7 @@
 //! | [`template`] | domain types and codecs of the standards; no I/O |
 //! | [`kernel`] | slices in, scores out, one dispatch by CPU |
 //! | [`finger`], [`face`] | descriptor, screen, comparison, bounds, score calibration of a modality |
-//! | gallery | memory-mapped stripes, snapshots, tombstones |
+//! | [`gallery`] | memory-mapped stripes, snapshots, tombstones |
 //! | [`log`] | events, the file journal |
 //! | [`search`] | planning, rayon, candidate lists |
 //! | [`decision`] | fusion, thresholds, bands, the rules of each purpose |
@@ -19,7 +19,7 @@ pub mod decision;
 pub mod evaluation;
 pub mod face;
 pub mod finger;
-// pub mod gallery;
+pub mod gallery;
 pub mod kernel;
 pub mod log;
 pub mod search;

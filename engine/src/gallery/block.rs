@@ -9,6 +9,7 @@ use super::payload::{FaceRows, Meta, Prints};
 use super::{GalleryError, Reference};
 use crate::face;
 use crate::finger::screen::{self, Tile};
+use crate::kernel::Isa;
 use crate::template::FingerPosition;
 
 /// References in a whole block: a row number within a block fits a byte.
@@ -54,7 +55,7 @@ impl Block {
         let mut columns = BTreeMap::new();
         let meta = Meta::encode(references.iter().map(|r| (r.position, r.subject.as_str())));
         columns.insert(ColumnId::Meta, Column::Memory(AlignedBytes::new(&meta)));
-        let fingers: Vec<_> = (0..=10u8)
+        let fingers: Vec<(FingerPosition, AlignedBytes, AlignedBytes)> = (0..=10u8)
             .into_par_iter()
             .filter_map(FingerPosition::new)
             .filter_map(|position| {
@@ -65,11 +66,11 @@ impl Block {
                 }
                 (!prints.is_empty()).then(|| {
                     let views: Vec<_> = prints.iter().map(|(_, p)| p.features.view()).collect();
-                    let tile = screen::encode_tile(&views);
-                    (position, AlignedBytes::new(&tile), AlignedBytes::new(&Prints::encode(&prints)))
+                    let tile = screen::encode_tile(&views).map_err(|e| GalleryError::Limit(e.to_string()))?;
+                    Ok((position, AlignedBytes::new(&tile), AlignedBytes::new(&Prints::encode(&prints))))
                 })
             })
-            .collect();
+            .collect::<Result<_, GalleryError>>()?;
         for (position, tile, prints) in fingers {
             columns.insert(ColumnId::Screen(position), Column::Memory(tile));
             columns.insert(ColumnId::Prints(position), Column::Memory(prints));
@@ -88,7 +89,8 @@ impl Block {
                 continue;
             }
             let (basis, number) = model.current();
-            let bytes = face::encode_block(basis, &values);
+            let bytes = face::encode_block(Isa::active(), basis, &values)
+                .map_err(|e| GalleryError::Limit(format!("a face cannot be encoded: {e}")))?;
             let head = FaceRows::encode(&rows, &qualities, number);
             columns.insert(ColumnId::FaceRows(slot), Column::Memory(AlignedBytes::new(&head)));
             columns.insert(ColumnId::FaceCodes8(slot), Column::Memory(AlignedBytes::new(&bytes.plane8)));
@@ -154,7 +156,7 @@ impl Block {
     ///
     /// # Errors
     /// Damage or I/O.
-    pub fn faces(&self, model: u8) -> Result<Option<FaceColumn<'_>>, GalleryError> {
+    pub fn faces(&self, models: &FaceModels, model: u8) -> Result<Option<FaceColumn<'_>>, GalleryError> {
         let rows = self.column(ColumnId::FaceRows(model), |b| FaceRows::parse(b).map_err(str::to_owned))?;
         let codes8 = self.column(ColumnId::FaceCodes8(model), |b| Ok(b))?;
         let codes4 = self.column(ColumnId::FaceCodes4(model), |b| Ok(b))?;
@@ -162,10 +164,19 @@ impl Block {
         let (Some(rows), Some(codes8), Some(codes4), Some(originals)) = (rows, codes8, codes4, originals) else {
             return Ok(None);
         };
-        let block = face::FaceBlock::parse(codes8, codes4, originals).map_err(|e| {
-            let (path, offset) = self.columns[&ColumnId::FaceCodes8(model)].place();
-            GalleryError::Corrupt { path, offset, what: e.to_string() }
+        let corrupt = |id: ColumnId, what: String| {
+            let (path, offset) = self.columns[&id].place();
+            GalleryError::Corrupt { path, offset, what }
+        };
+        let basis = models.get(model).and_then(|m| m.basis(rows.basis as usize)).ok_or_else(|| {
+            corrupt(ColumnId::FaceRows(model), format!("names basis {} of face model {model}", rows.basis))
         })?;
+        let block = face::FaceBlock::parse(basis, originals, codes8, codes4)
+            .map_err(|e| corrupt(ColumnId::FaceCodes8(model), e.to_string()))?;
+        if block.rows() != rows.rows.len() {
+            let what = format!("{} faces for {} rows", block.rows(), rows.rows.len());
+            return Err(corrupt(ColumnId::FaceRows(model), what));
+        }
         Ok(Some(FaceColumn { rows: rows.rows, basis: rows.basis as usize, block }))
     }
 
@@ -193,7 +204,7 @@ impl Block {
     ///
     /// # Errors
     /// The first damage found.
-    pub fn verify(&self) -> Result<(), GalleryError> {
+    pub fn verify(&self, models: &FaceModels) -> Result<(), GalleryError> {
         self.columns.values().try_for_each(|c| c.bytes().map(|_| ()))?;
         self.meta()?;
         for position in (0..=10).filter_map(FingerPosition::new) {
@@ -201,7 +212,7 @@ impl Block {
         }
         for id in self.columns.keys() {
             if let ColumnId::FaceRows(model) = id {
-                self.faces(*model)?;
+                self.faces(models, *model)?;
             }
         }
         Ok(())

@@ -90,7 +90,9 @@ impl FaceModels {
             return Err(GalleryError::Limit(format!("more than {FACE_MODELS_MAX} face models in one gallery")));
         }
         let dimension = face.values().len();
-        let bases = vec![Arc::new(Basis::initial(dimension))];
+        let basis =
+            Basis::initial(dimension).map_err(|e| GalleryError::Limit(format!("face model {}: {e}", face.model())))?;
+        let bases = vec![Arc::new(basis)];
         self.0.push(FaceModel { name: face.model().to_owned(), dimension, bases });
         Ok(())
     }

@@ -241,8 +241,8 @@ impl StripeFiles {
         }
         sync_parent(&self.dir.join("x")).map_err(|e| GalleryError::io(&self.dir, e))?;
         self.directory.blocks.extend(entries);
-        let written = write_record(&self.dir.join("DIRECTORY"), DIRECTORY_MAGIC, &self.directory)
-            .and_then(|()| self.map(before));
+        let written =
+            write_record(&self.dir.join("DIRECTORY"), DIRECTORY_MAGIC, &self.directory).and_then(|()| self.map(before));
         if written.is_err() {
             self.directory.blocks.truncate(before);
         }

@@ -45,6 +45,8 @@ use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles}
 const FLUSH_BLOCKS: usize = 16;
 /// References of a face model from which its basis is learned.
 const BASIS_SAMPLE: usize = 4_096;
+/// Seed of that sample's order.
+const BASIS_SEED: u64 = 1;
 
 /// The writer's side of the gallery.
 pub struct Gallery {
@@ -217,8 +219,8 @@ impl Gallery {
         for number in young {
             let mut sample: Vec<&[f32]> = Vec::new();
             for block in self.filed.iter().chain(&self.whole) {
-                if let Some(faces) = block.faces(number)? {
-                    sample.extend((0..faces.rows.len()).filter_map(|entry| faces.block.original(entry)));
+                if let Some(faces) = block.faces(&self.models, number)? {
+                    sample.extend((0..faces.rows.len()).map(|entry| faces.block.originals.values(entry)));
                 }
                 if sample.len() >= BASIS_SAMPLE {
                     break;
@@ -226,7 +228,7 @@ impl Gallery {
             }
             if sample.len() >= BASIS_SAMPLE {
                 sample.truncate(BASIS_SAMPLE);
-                if let Ok(basis) = crate::face::Basis::learn(&sample) {
+                if let Ok(basis) = crate::face::Basis::learn(&sample, BASIS_SEED) {
                     Arc::make_mut(&mut self.models).adopt(number, basis);
                 }
             }

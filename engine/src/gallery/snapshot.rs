@@ -123,10 +123,10 @@ impl Snapshot {
             }
         }
         for (number, model) in (0u8..).zip(self.models.iter()) {
-            let Some(column) = block.faces(number)? else { continue };
+            let Some(column) = block.faces(&self.models, number)? else { continue };
             for (entry, _) in column.rows.iter().enumerate().filter(|(_, r)| **r == within) {
-                let face = column.block.original(entry).map(|v| FaceTemplate::new(model.name(), 0, v.to_vec()));
-                prepared.faces.extend(face.and_then(Result::ok));
+                let values = column.block.originals.values(entry).to_vec();
+                prepared.faces.extend(FaceTemplate::new(model.name(), 0, values));
             }
         }
         Ok(prepared)

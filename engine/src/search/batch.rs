@@ -1,13 +1,14 @@
 //! Everyone against everyone: each unordered pair of references once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
 use super::compare::Comparer;
 use super::screen::columns_of;
-use super::{Candidate, Matcher, Probe};
+use super::{Candidate, Matcher, Probe, face_error, prepare_faces};
 use crate::face;
 use crate::finger::screen::{ScreenBatch, ScreenProbe, ScreenScratch, normalised};
 use crate::gallery::{Block, GalleryError, Prepared, Snapshot};
@@ -122,14 +123,14 @@ struct Own<'m> {
     probes: Vec<Probe<'m>>,
     /// By column: batches of probes with the row and slot of each.
     batches: Vec<(FingerPosition, Vec<(usize, usize, u8)>, ScreenBatch)>,
-    faces: BTreeMap<u8, Vec<Vec<face::FaceProbe>>>,
+    faces: BTreeMap<u8, Vec<(Arc<face::Basis>, Vec<face::FaceProbe>)>>,
     face_rows: BTreeMap<u8, Vec<u64>>,
 }
 
 #[derive(Default)]
 struct Buffers {
     scratch: ScreenScratch,
-    faces: face::FaceScratch,
+    faces: face::Scratch,
     comparer: Comparer,
     scores: Vec<u16>,
     best: Vec<u32>,
@@ -174,11 +175,12 @@ impl<'m> Own<'m> {
         let mut faces = BTreeMap::new();
         let mut face_rows = BTreeMap::new();
         for (number, model) in (0u8..).zip(snapshot.face_models().iter()) {
-            let Some(column) = block.faces(number)? else { continue };
-            let originals: Vec<_> = (0..column.rows.len()).filter_map(|e| column.block.original(e)).collect();
-            let bases = (0..model.bases()).filter_map(|n| model.basis(n));
-            let by_basis: Vec<Vec<_>> =
-                bases.map(|b| originals.iter().map(|o| face::FaceProbe::new(b, o)).collect()).collect();
+            let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
+            let mut by_basis = Vec::new();
+            for basis in (0..model.bases()).filter_map(|n| model.basis(n)) {
+                let values = (0..column.rows.len()).map(|e| column.block.originals.values(e));
+                by_basis.push((basis.clone(), prepare_faces(matcher.isa, basis, values)?));
+            }
             faces.insert(number, by_basis);
             face_rows.insert(number, column.rows.iter().map(|r| block.first_row + u64::from(*r)).collect());
         }
@@ -239,10 +241,13 @@ impl<'m> Own<'m> {
             }
         }
         for (number, bases) in &self.faces {
-            let Some(column) = other.faces(*number)? else { continue };
-            let Some(probes) = bases.get(column.basis) else { continue };
+            let Some(column) = other.faces(snapshot.face_models(), *number)? else { continue };
+            let Some((basis, probes)) = bases.get(column.basis) else { continue };
             let mut hits = Vec::new();
-            face::search_block(matcher.isa, probes, &column.block, options.cosine_min, &mut hits, &mut buffers.faces);
+            let batch = face::ProbeBatch::new(basis, probes).map_err(|e| face_error(&e))?;
+            let (cosine_min, scratch) = (options.cosine_min, &mut buffers.faces);
+            face::search_block(matcher.isa, &batch, &column.block, cosine_min, usize::MAX, &mut hits, scratch)
+                .map_err(|e| face_error(&e))?;
             for hit in hits {
                 let row = self.face_rows[number][hit.probe as usize];
                 add(row, other.first_row + u64::from(column.rows[hit.entry as usize]));

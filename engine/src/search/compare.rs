@@ -54,12 +54,12 @@ impl Comparer {
         }
         for (number, model) in (0u8..).zip(snapshot.face_models().iter()) {
             let own = probe.faces.iter().filter(|f| model.is_of(f));
-            let Some(column) = block.faces(number)? else { continue };
+            let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
             let mut best: Option<f32> = None;
             for shot in own {
                 let entries = column.rows.iter().enumerate().filter(|(_, r)| **r == within);
-                for original in entries.filter_map(|(entry, _)| column.block.original(entry)) {
-                    let cosine = face::compare(shot.values(), original);
+                for original in entries.map(|(entry, _)| column.block.originals.values(entry)) {
+                    let cosine = face::compare(matcher.isa, shot.values(), original);
                     best = Some(best.map_or(cosine, |b| b.max(cosine)));
                 }
             }

@@ -19,7 +19,7 @@ use crate::finger::screen::ScreenParams;
 use crate::finger::{Calibration, Model};
 use crate::gallery::{GalleryError, Snapshot};
 use crate::kernel::Isa;
-use crate::template::FingerPosition;
+use crate::template::{FaceTemplate, FingerPosition};
 
 pub use batch::{BatchOptions, BatchProgress, Pair, all_against_all};
 pub use probe::{Probe, SCREEN_FINGERS_MAX};
@@ -153,6 +153,78 @@ pub fn identify(
     Ok(Found { candidates, references, faces_not_comparable: faces.not_comparable, faces_cut })
 }
 
+/// Compares the probe with given rows, whatever the screen would say; withdrawn rows are left out.
+///
+/// # Errors
+/// Damage or I/O.
+pub fn compare_rows(
+    matcher: Matcher<'_>,
+    snapshot: &Snapshot,
+    probe: &Probe<'_>,
+    rows: &[u64],
+) -> Result<Vec<Candidate>, GalleryError> {
+    let mut comparer = compare::Comparer::default();
+    let live = rows.iter().filter(|row| snapshot.is_live(**row));
+    live.map(|row| comparer.compare(matcher, snapshot, probe, *row)).collect()
+}
+
+/// Every live reference at or above a cosine for each of a batch of faces: row and cosine, best first, then by row. A
+/// row with several faces is listed once. Exactly what brute force over the fp32 originals finds.
+///
+/// # Errors
+/// Damage or I/O.
+pub fn identify_faces(
+    isa: Isa,
+    snapshot: &Snapshot,
+    probes: &[FaceTemplate],
+    cosine_min: f32,
+) -> Result<Vec<Vec<(u64, f32)>>, GalleryError> {
+    let models = snapshot.face_models();
+    let mut found: Vec<Vec<(u64, f32)>> = vec![Vec::new(); probes.len()];
+    for (number, model) in (0u8..).zip(models.iter()) {
+        let own: Vec<usize> = (0..probes.len()).filter(|p| model.is_of(&probes[*p])).collect();
+        if own.is_empty() {
+            continue;
+        }
+        for basis_number in 0..model.bases() {
+            let Some(basis) = model.basis(basis_number) else { continue };
+            let values: Vec<&[f32]> = own.iter().map(|p| probes[*p].values()).collect();
+            let prepared = face::FaceProbe::new_all(isa, basis, &values).map_err(|e| face_error(&e))?;
+            let mut columns = Vec::new();
+            let mut places = Vec::new();
+            for block in snapshot.blocks() {
+                if let Some(column) = block.faces(models, number)? {
+                    if column.basis == basis_number {
+                        places.push((block.first_row, column.rows));
+                        columns.push(column.block);
+                    }
+                }
+            }
+            if columns.is_empty() {
+                continue;
+            }
+            let plan = face::Plan::measure(isa, basis, &columns, cosine_min).map_err(|e| face_error(&e))?;
+            let hits = face::search_blocks(isa, basis, &prepared, &columns, cosine_min, plan, None)
+                .map_err(|e| face_error(&e))?;
+            for (probe, candidates) in own.iter().zip(hits) {
+                for hit in candidates.list {
+                    let (first_row, rows) = places[hit.block as usize];
+                    let row = first_row + u64::from(rows[hit.entry as usize]);
+                    if snapshot.is_live(row) {
+                        found[*probe].push((row, hit.cosine));
+                    }
+                }
+            }
+        }
+    }
+    for candidates in &mut found {
+        candidates.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        candidates.dedup_by_key(|c| c.0);
+        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    }
+    Ok(found)
+}
+
 struct FaceHits {
     /// Row and best cosine; best first, then by row.
     hits: Vec<(u64, f32)>,
@@ -176,13 +248,16 @@ fn face_hits(
     let mut prepared: Vec<Vec<Vec<face::FaceProbe>>> = Vec::new();
     for model in models.iter() {
         let own: Vec<_> = probe.faces.iter().filter(|f| model.is_of(f)).collect();
-        let bases = (0..model.bases()).filter_map(|number| model.basis(number));
-        prepared.push(bases.map(|b| own.iter().map(|f| face::FaceProbe::new(b, f.values())).collect()).collect());
+        let mut by_basis = Vec::new();
+        for basis in (0..model.bases()).filter_map(|number| model.basis(number)) {
+            by_basis.push(prepare_faces(isa, basis, own.iter().map(|f| f.values()))?);
+        }
+        prepared.push(by_basis);
     }
     let blocks: Vec<_> = snapshot.blocks().take_while(|b| b.first_row < limit).collect();
     let parts = blocks
         .par_iter()
-        .map_init(face::FaceScratch::default, |scratch, block| {
+        .map_init(face::Scratch::default, |scratch, block| {
             let mut hits = Vec::new();
             let mut other = 0u64;
             for (number, bases) in (0u8..).zip(&prepared) {
@@ -191,12 +266,15 @@ fn face_hits(
                     other += block.faces_count(number)? as u64;
                     continue;
                 }
-                let Some(column) = block.faces(number)? else { continue };
+                let Some(column) = block.faces(models, number)? else { continue };
                 let Some(probes) = bases.get(column.basis) else {
                     return Err(GalleryError::Limit(format!("a block names face basis {}", column.basis)));
                 };
                 let mut found = Vec::new();
-                face::search_block(isa, probes, &column.block, cosine_min, &mut found, scratch);
+                for probe in probes {
+                    face::search_block_single(isa, probe, &column.block, cosine_min, usize::MAX, &mut found, scratch)
+                        .map_err(|e| face_error(&e))?;
+                }
                 for hit in found {
                     let row = block.first_row + u64::from(column.rows[hit.entry as usize]);
                     if admitted(row) {
@@ -219,4 +297,18 @@ fn face_hits(
     let mut hits: Vec<_> = best.into_iter().collect();
     hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     Ok(FaceHits { hits, not_comparable })
+}
+
+/// Probes for one basis.
+fn prepare_faces<'a>(
+    isa: Isa,
+    basis: &face::Basis,
+    faces: impl Iterator<Item = &'a [f32]>,
+) -> Result<Vec<face::FaceProbe>, GalleryError> {
+    faces.map(|values| face::FaceProbe::new(isa, basis, values).map_err(|e| face_error(&e))).collect()
+}
+
+/// A stored face or a checked probe that the face module refuses: what was stored is not what was checked.
+fn face_error(error: &face::FaceError) -> GalleryError {
+    GalleryError::Limit(format!("face search: {error}"))
 }

@@ -12,8 +12,9 @@ mod person;
 
 pub use check::{Outcome, Purpose};
 pub use codec::{
-    DecodeError, DecodeOptions, Detection, EncodeError, FingerRecord, Format, RecordView, Resolution, Warning, decode,
-    detect, encode_iso_2005,
+    DecodeError, DecodeOptions, Detection, EncodeError, FaceDecodeError, FaceRows, FingerRecord, Format, RecordView,
+    Resolution, Warning, XytImage, decode, decode_face_base64, decode_face_json, decode_face_npy, detect,
+    encode_iso_2005, encode_json, encode_xyt,
 };
 pub use face::{DIMENSION_MAX, DIMENSION_MIN, FaceTemplate, FaceTemplateError};
 pub use finger::{

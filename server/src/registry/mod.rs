@@ -89,10 +89,10 @@ impl Registry {
             db.query_row("SELECT value FROM meta WHERE key = 'gallery'", [], |r| r.get(0)).optional()?;
         match (version, owner) {
             (None, None) => {
-                db.execute("INSERT INTO meta VALUES('schema', ?1), ('gallery', ?2), ('applied', 0)", params![
-                    SCHEMA_VERSION,
-                    gallery
-                ])?;
+                db.execute(
+                    "INSERT INTO meta VALUES('schema', ?1), ('gallery', ?2), ('applied', 0)",
+                    params![SCHEMA_VERSION, gallery],
+                )?;
             }
             (Some(SCHEMA_VERSION), Some(owner)) if owner == gallery => {}
             (Some(SCHEMA_VERSION), _) => {
@@ -102,6 +102,17 @@ impl Registry {
                 return Err(RegistryError::Foreign(format!("schema {found:?}; this build reads {SCHEMA_VERSION}")));
             }
         }
+        Ok(Self { db })
+    }
+
+    /// Opens the file to look at it, beside its writer or without one.
+    ///
+    /// # Errors
+    /// No such file, SQLite.
+    pub fn open_read_only(path: &Path) -> Result<Self, RegistryError> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(std::time::Duration::from_secs(10))?;
         Ok(Self { db })
     }
 
@@ -193,8 +204,7 @@ impl Registry {
     /// # Errors
     /// SQLite.
     pub fn positions_of(&self, subject: &str) -> Result<Vec<u64>, RegistryError> {
-        let mut query =
-            self.db.prepare_cached("SELECT position FROM subjects WHERE subject = ?1 ORDER BY position")?;
+        let mut query = self.db.prepare_cached("SELECT position FROM subjects WHERE subject = ?1 ORDER BY position")?;
         let rows = query.query_map([subject], |r| r.get::<_, i64>(0))?;
         Ok(rows.map(|r| r.map(|p| p as u64)).collect::<Result<_, _>>()?)
     }

@@ -18,6 +18,7 @@ mod ansi_2009;
 mod binary;
 mod detect;
 mod error;
+mod face;
 mod iso_2005;
 mod iso_2011;
 mod json;
@@ -29,6 +30,7 @@ mod xyt;
 
 pub use detect::{Detection, Foreign, detect};
 pub use error::{DecodeError, EncodeError, Warning};
+pub use face::{FaceDecodeError, FaceRows, decode_face_base64, decode_face_json, decode_face_npy};
 pub use iso_2005::encode_iso_2005;
 pub use json::encode_json;
 pub use normalise::{PX_PER_CM_500_DPI, RESOLUTION_PX_CM_MAX, RESOLUTION_PX_CM_MIN, Resolution, SIDE_PX_MAX};

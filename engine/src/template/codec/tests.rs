@@ -228,7 +228,7 @@ fn foreign_formats_are_explained() {
         (b"1.001:234\x1d1.002:0502", "ANSI/NIST-ITL"),
         (b"<itl:NISTBiometricInformationExchangePackage>", "ANSI/NIST-ITL"),
         (b"<BIR xmlns='urn:oid:1.0.19785.0.3.0'>", "CBEFF"),
-        (b"FIR\0010\0", "19794-4"),
+        (b"FIR\x00010\x00", "19794-4"),
         (b"\x93NUMPY\x01\0", "NumPy"),
         (b"\xff\xa0\xff\xa4", "image file"),
     ] {
