@@ -204,6 +204,28 @@ fn json_carries_a_normalised_template_without_loss() {
     assert_eq!(read(encode_json(&views[..1]).as_bytes()).unwrap().views[0].template, views[0].template);
 }
 
+/// Found by fuzzing: the editions of 2009 and 2011 have a whole byte for it.
+#[test]
+fn json_carries_every_impression_type_of_the_later_editions() {
+    let record = read(&with(ANSI_2009, 23, 0xc6)).unwrap();
+    assert_eq!(record.views[0].impression_type, 0xc6);
+    assert_eq!(read(encode_json(&record.views).as_bytes()).unwrap().views[0].impression_type, 0xc6);
+    assert_eq!(encode_iso_2005(&record.views), Err(EncodeError::ImpressionType { found: 0xc6 }));
+}
+
+/// Found by fuzzing: one pixel at 1,000 px/cm is less than one at 500 dpi.
+#[test]
+fn json_carries_an_image_of_less_than_a_pixel() {
+    let mut bytes = with(&with(ISO_2005, 15, 1), 27, 0);
+    bytes[18..22].copy_from_slice(&[3, 232, 3, 232]);
+    bytes.drain(28..40);
+    bytes[11] -= 12;
+    let record = read(&bytes).unwrap();
+    assert_eq!(record.views[0].template.width, 1);
+    assert_eq!(read(encode_json(&record.views).as_bytes()).unwrap().views[0].template, record.views[0].template);
+    assert_eq!(read(&encode_iso_2005(&record.views).unwrap()).unwrap().width_px, 1);
+}
+
 #[test]
 fn json_refuses_what_it_does_not_know_and_hostile_nesting() {
     let said = |text: &str| read(text.as_bytes()).unwrap_err().to_string();
