@@ -50,6 +50,15 @@ pub fn command() -> clap::Command {
 
 /// Parses the command line, runs the command and reports its errors.
 pub fn main() -> ExitCode {
+    // Whoever reads our output may stop reading (`| head`): that ends us, and is no failure.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(info);
+    }));
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Demo(args) => cli::demo::run(args),
