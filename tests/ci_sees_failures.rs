@@ -27,12 +27,17 @@ fn declared(folder: &str, table: &str) -> BTreeSet<String> {
     paths
 }
 
-/// The Rust files that stand directly in `folder`.
+/// The Rust files that stand directly in `folder` and are no part of its library.
 fn present(folder: &str) -> BTreeSet<String> {
+    let library = fs::read_to_string(root().join(folder).join("lib.rs")).unwrap_or_default();
+    let module = |name: &str| {
+        let declaration = format!("mod {};", name.trim_end_matches(".rs"));
+        library.lines().any(|line| line.trim_start_matches("pub ") == declaration)
+    };
     fs::read_dir(root().join(folder))
         .expect("the folder")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a UTF-8 name"))
-        .filter(|name| name.ends_with(".rs") && name != "lib.rs")
+        .filter(|name| name.ends_with(".rs") && name != "lib.rs" && !module(name))
         .collect()
 }
 

@@ -7,7 +7,7 @@ pub mod service;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// One person, one identity: biometric deduplication.
 #[derive(Parser)]
@@ -41,6 +41,11 @@ enum Command {
     Synth(cli::synth::SynthArgs),
     /// Compare everyone of a data folder with everyone.
     Reverify(cli::reverify::ReverifyArgs),
+}
+
+/// The command line's definition, for whoever checks or documents it.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Parses the command line, runs the command and reports its errors.

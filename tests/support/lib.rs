@@ -1,3 +1,4 @@
 //! Support for the workspace tests.
 
+pub mod http;
 pub mod records;

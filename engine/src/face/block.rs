@@ -7,7 +7,7 @@
 //! 3. the score itself, from the embeddings as given.
 
 use super::layout::{FaceBlock, Plane, Summary};
-use super::probe::{FaceProbe, ProbeBatch, Terms};
+use super::probe::{FaceProbe, ProbeBatch, Six, Terms};
 use super::{FaceError, cosine};
 use crate::kernel::dot_i8::{PROBES, ROWS, TileSums, tile_i8};
 use crate::kernel::{Isa, dot_f32, dot_i4, prefetch};
@@ -26,8 +26,6 @@ pub struct Hit {
 /// Memory that a worker keeps from block to block, and what it counted.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    starts: Vec<[i32; PROBES]>,
-    sums: Vec<[i32; PROBES]>,
     survivors: Vec<(u32, u32)>,
     /// Kernel calls that saw a survivor of the first filter.
     pub tiles_touched: u64,
@@ -106,8 +104,23 @@ pub fn search_block_single(
     hits: &mut Vec<Hit>,
     scratch: &mut Scratch,
 ) -> Result<(), FaceError> {
+    search_block_single_ahead(isa, probe, block, None, threshold, step, hits, scratch)
+}
+
+/// [`search_block_single`], told which block comes next, for the cache.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn search_block_single_ahead(
+    isa: Isa,
+    probe: &FaceProbe,
+    block: &FaceBlock<'_>,
+    next: Option<&FaceBlock<'_>>,
+    threshold: f32,
+    step: usize,
+    hits: &mut Vec<Hit>,
+    scratch: &mut Scratch,
+) -> Result<(), FaceError> {
     check(probe.basis() == block.basis, threshold)?;
-    survivors4(isa, probe, &block.plane4, threshold, step, scratch);
+    survivors4(isa, probe, &block.plane4, next.map(|b| &b.plane4), threshold, step, scratch);
     scratch.rescored += scratch.survivors.len() as u64;
     ahead(block, &scratch.survivors, 0);
     for (at, &(entry, _)) in scratch.survivors.iter().enumerate() {
@@ -134,31 +147,37 @@ fn check(same_basis: bool, threshold: f32) -> Result<(), FaceError> {
 /// Beyond what any sum reaches, within what the kernels take.
 const NEVER: i32 = 1 << 29;
 
-/// A tile's reciprocal scales, largest and smallest.
-#[derive(Clone, Copy)]
-struct Reciprocals {
-    of_max: f64,
-    of_min: f64,
+/// Rounded down, with a whole unit to spare for rounding in `f64`.
+#[inline(always)]
+fn round_down(limit: f64) -> i32 {
+    // The comparison order makes NaN the lower bound: it would survive.
+    let clamped = f64::from(NEVER).min(limit.max(-f64::from(NEVER)));
+    clamped as i32 - 1
 }
 
-impl Reciprocals {
-    fn new(s: &Summary) -> Self {
-        Self { of_max: 1.0 / f64::from(s.scale_max), of_min: 1.0 / f64::from(s.scale_min) }
-    }
-}
-
-/// The least integer product with which any row of the tile may reach the threshold, rounded down: filter 1.
+/// Filter 1: the negated least integer product with which any row of the tile may reach the threshold, for six probes.
 #[inline]
-fn limit(terms: &Terms, tile: &Summary, reciprocals: Reciprocals, threshold: f64) -> i32 {
+fn starts(six: &Six, tile: &Summary, threshold: f64) -> [i32; PROBES] {
+    let (error, rest) = (f64::from(tile.error_max), f64::from(tile.rest_max));
+    let (of_max, of_min) = (1.0 / f64::from(tile.scale_max), 1.0 / f64::from(tile.scale_min));
+    std::array::from_fn(|p| {
+        let needed = threshold - six.base[p] - error * six.error[p] - rest * six.rest[p];
+        // A negative need is met first by the smallest scale.
+        let reciprocal = if needed > 0.0 { of_max } else { of_min };
+        -round_down(needed * reciprocal * six.reciprocal[p])
+    })
+}
+
+/// [`starts`] for one probe on the 4-bit plane, not negated.
+#[inline]
+fn limit4(terms: &Terms, tile: &Summary, threshold: f64) -> i32 {
     let needed = threshold
         - terms.base
         - f64::from(tile.error_max) * terms.error
         - f64::from(tile.rest_max) * terms.rest
         - f64::from(tile.code_norm_max) * terms.code_error;
-    // A negative need is met first by the smallest scale.
-    let reciprocal = if needed > 0.0 { reciprocals.of_max } else { reciprocals.of_min };
-    let limit = (needed * reciprocal / terms.scale).floor();
-    limit.clamp(-f64::from(NEVER), f64::from(NEVER)) as i32
+    let scale = if needed > 0.0 { tile.scale_max } else { tile.scale_min };
+    round_down(needed / (f64::from(scale) * terms.scale))
 }
 
 /// Filter 2. Anything that is not a number survives.
@@ -190,29 +209,16 @@ pub(super) fn survivors8(
     let threshold = f64::from(threshold);
     let step = step.min(plane.shape.steps - 1);
     let prefix = plane.shape.prefix(step);
-    let terms = &batch.terms[step];
-    scratch.sums.clear();
-    scratch.sums.extend(terms.chunks(PROBES).map(|six| {
-        let mut sums = [0; PROBES];
-        sums.iter_mut().zip(six).for_each(|(sum, t)| *sum = t.sum);
-        sums
-    }));
+    let (terms, sixes) = (&batch.terms[step], &batch.sixes[step]);
     let mut out: TileSums = [[0; ROWS]; PROBES];
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
-        let reciprocals = Reciprocals::new(summary);
-        scratch.starts.clear();
-        scratch.starts.extend(terms.chunks(PROBES).map(|six| {
-            let mut starts = [-NEVER; PROBES];
-            starts.iter_mut().zip(six).for_each(|(start, t)| *start = -limit(t, summary, reciprocals, threshold));
-            starts
-        }));
         let codes = plane.codes(tile, step);
         let filled = plane.filled(tile);
         let first = scratch.survivors.len();
-        for group in 0..batch.groups() {
-            let starts = &scratch.starts[group];
-            if !tile_i8(isa, codes, batch.group(group, prefix), starts, &scratch.sums[group], &mut out) {
+        for (group, six) in sixes.iter().enumerate() {
+            let starts = starts(six, summary, threshold);
+            if !tile_i8(isa, codes, batch.group(group, prefix), &starts, &six.sums, &mut out) {
                 continue;
             }
             scratch.tiles_touched += 1;
@@ -243,6 +249,7 @@ pub(super) fn survivors4(
     isa: Isa,
     probe: &FaceProbe,
     plane: &Plane<'_>,
+    next: Option<&Plane<'_>>,
     threshold: f32,
     step: usize,
     scratch: &mut Scratch,
@@ -259,9 +266,14 @@ pub(super) fn survivors4(
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
         // The codes stand for odd numbers: product = 2 sum - 15 sum of the probe's codes >= limit.
-        let limit = limit(terms, summary, Reciprocals::new(summary), threshold);
+        let limit = limit4(terms, summary, threshold);
         let start = -(limit + 15 * terms.sum).div_euclid(2);
-        if !dot_i4::tile_i4(isa, plane.codes(tile, step), codes, start, &mut out) {
+        let ahead = match next {
+            _ if tile + 1 < plane.shape.tiles => plane.codes(tile + 1, step),
+            Some(next) if next.shape.tiles > 0 => next.codes(0, step),
+            _ => &[],
+        };
+        if !dot_i4::tile_i4(isa, plane.codes(tile, step), ahead, codes, start, &mut out) {
             continue;
         }
         scratch.tiles_touched += 1;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::FaceError;
 use super::basis::Basis;
-use super::block::{Hit, Scratch, search_block, search_block_single, search_pair};
+use super::block::{Hit, Scratch, search_block, search_block_single_ahead, search_pair};
 use super::layout::FaceBlock;
 use super::plan::Plan;
 use super::probe::{FaceProbe, ProbeBatch};
@@ -112,7 +112,8 @@ fn single(
             let (mut hits, mut scratch) = (Vec::new(), Scratch::default());
             for (b, block) in blocks.iter().enumerate() {
                 hits.clear();
-                search_block_single(isa, probe, block, threshold, step, &mut hits, &mut scratch)?;
+                let next = blocks.get(b + 1);
+                search_block_single_ahead(isa, probe, block, next, threshold, step, &mut hits, &mut scratch)?;
                 for hit in &hits {
                     push(&mut list, first + b, hit, cap);
                 }

@@ -49,21 +49,70 @@ pub fn encode_block(isa: Isa, basis: &Basis, rows: &[&[f32]]) -> Result<FaceBloc
 
     let mut rotator = Rotator::new(basis);
     let mut quantised = Quantised::new(basis.padded());
-    for (group, rows) in rows.chunks(ROTATED * GROUPS).enumerate() {
+    for (tile, rows) in rows.chunks(ROWS).enumerate() {
         rotator.rotate(isa, basis, rows)?;
+        let mut own = [(0f32, 0f32); ROWS];
+        for (r, own) in own.iter_mut().enumerate().take(rows.len()) {
+            *own = (scale8(rotator.row(r)), scale4(rotator.row(r), basis.weights()));
+        }
+        let shared8 = shared_scale(own[..rows.len()].iter().map(|o| o.0), 1.5, 1.5);
+        let shared4 = shared_scale(own[..rows.len()].iter().map(|o| o.1), 1.0, 1.5);
         for (r, values) in rows.iter().enumerate() {
-            let entry = group * ROTATED * GROUPS + r;
+            let entry = tile * ROWS + r;
             let at = shape.codes_at + entry * shape.stride * 4;
             let bytes: &[u8] = bytemuck::cast_slice(values);
             originals[at..at + bytes.len()].copy_from_slice(bytes);
             let row = rotator.row(r);
-            quantised.int8(row);
+            quantised.int8(row, shared8.unless_outlier(own[r].0));
             plane8.put(entry, &quantised);
-            quantised.int4(row, basis.weights());
+            quantised.int4(row, basis.weights(), shared4.unless_outlier(own[r].1));
             plane4.put(entry, &quantised);
         }
     }
     Ok(FaceBlockBytes { originals, plane8: plane8.finish(), plane4: plane4.finish() })
+}
+
+/// One scale for a tile: the first filter has one limit for all its rows, which is as good as the largest scale is near
+/// the others. Rows that would need far more keep their own, so that one odd vector does not blur 63 others.
+#[derive(Clone, Copy)]
+struct SharedScale {
+    scale: f32,
+    largest: f32,
+}
+
+/// The largest scale, at most `stretch` times the median; a row above `outlier` times the median is left alone.
+fn shared_scale(own: impl Iterator<Item = f32>, stretch: f32, outlier: f32) -> SharedScale {
+    let mut sorted: Vec<f32> = own.collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(f32::MIN_POSITIVE);
+    let largest = sorted.last().copied().unwrap_or(f32::MIN_POSITIVE);
+    SharedScale { scale: largest.min(median * stretch), largest: median * outlier }
+}
+
+impl SharedScale {
+    fn unless_outlier(self, own: f32) -> f32 {
+        if own > self.largest { own } else { self.scale }
+    }
+}
+
+/// The scale with which no component of a row leaves int8.
+pub(super) fn scale8(row: &[f64]) -> f32 {
+    let largest = row.iter().fold(0f64, |most, v| most.max(v.abs()));
+    ceil_f32(largest / 127.0).max(f32::MIN_POSITIVE)
+}
+
+/// Half the step of the best uniform 16-level quantiser of normal variables with the spread of a row's weighted
+/// components (0.3352 of the spread: Max, "Quantizing for minimum distortion", 1960).
+fn scale4(row: &[f64], weights: &[f32]) -> f32 {
+    let mut lanes = [0f64; 8];
+    for (row, weights) in row.as_chunks::<8>().0.iter().zip(weights.as_chunks::<8>().0) {
+        for l in 0..8 {
+            let z = row[l] / f64::from(weights[l]);
+            lanes[l] += z * z;
+        }
+    }
+    let spread = (lanes.iter().sum::<f64>() / row.len() as f64).sqrt();
+    ceil_f32(spread * 0.1676).max(f32::MIN_POSITIVE)
 }
 
 fn start(shape: &Shape, basis: &Basis) -> AlignedBytes {
@@ -74,10 +123,10 @@ fn start(shape: &Shape, basis: &Basis) -> AlignedBytes {
     bytes
 }
 
-/// Octets of rows that share a pass over the matrix.
-const GROUPS: usize = 4;
+/// Octets of rows that share a pass over the matrix: a tile.
+const GROUPS: usize = ROWS / ROTATED;
 
-/// Normalises and rotates up to 32 rows; keeps its memory.
+/// Normalises and rotates up to a tile of rows; keeps its memory.
 pub(super) struct Rotator {
     padded: usize,
     inputs: Vec<f64>,
@@ -96,7 +145,7 @@ impl Rotator {
         }
     }
 
-    /// At most 32 rows.
+    /// At most a tile of rows.
     pub(super) fn rotate(&mut self, isa: Isa, basis: &Basis, rows: &[&[f32]]) -> Result<(), FaceError> {
         debug_assert!(rows.len() <= ROTATED * GROUPS && basis.padded() == self.padded);
         self.inputs.fill(0.0);
@@ -142,8 +191,6 @@ pub(super) struct Quantised {
     pub rests: Vec<f64>,
     /// Norm of the codes times the scale within each prefix.
     pub code_norms: Vec<f64>,
-    trial: Vec<i8>,
-    scaled: Vec<f64>,
 }
 
 /// Covers the rounding of sums of at most 1,024 squares and of a root in `f64`.
@@ -161,19 +208,16 @@ impl Quantised {
             errors: vec![0.0; steps],
             rests: vec![0.0; steps],
             code_norms: vec![0.0; steps],
-            trial: vec![0; padded],
-            scaled: vec![0.0; padded],
         }
     }
 
-    /// `row ~ scale x codes`.
-    pub(super) fn int8(&mut self, row: &[f64]) {
-        let largest = row.iter().fold(0f64, |most, v| most.max(v.abs()));
-        self.scale = ceil_f32(largest / 127.0).max(f32::MIN_POSITIVE);
-        let scale = f64::from(self.scale);
+    /// `row ~ scale x codes`. Components that the scale can't hold are cut, and counted in the error.
+    pub(super) fn int8(&mut self, row: &[f64], scale: f32) {
+        self.scale = scale;
+        let scale = f64::from(scale);
         let inverse = 1.0 / scale;
         for (code, &v) in self.codes.iter_mut().zip(row) {
-            *code = ((v * inverse + ROUNDER) - ROUNDER).clamp(-127.0, 127.0) as i32 as i8;
+            *code = ((v * inverse).clamp(-127.0, 127.0) + ROUNDER - ROUNDER) as i32 as i8;
         }
         let (mut error, mut code_norm) = (0f64, 0f64);
         for (step, (codes, row)) in self.codes.chunks(STEP).zip(row.chunks(STEP)).enumerate() {
@@ -185,36 +229,14 @@ impl Quantised {
         self.finish_rests(row);
     }
 
-    /// `row ~ scale x weights x (2 codes - 15)`. Tries a few scales and keeps the one that loses least.
-    pub(super) fn int4(&mut self, row: &[f64], weights: &[f32]) {
-        let mut energy = 0f64;
-        for ((z, &v), &w) in self.scaled.iter_mut().zip(row).zip(weights) {
-            *z = v / f64::from(w);
+    /// `row ~ scale x weights x (2 codes - 15)`.
+    fn int4(&mut self, row: &[f64], weights: &[f32], scale: f32) {
+        self.scale = scale;
+        let scale = f64::from(scale);
+        let inverse = 0.5 / scale;
+        for ((code, &v), &w) in self.codes.iter_mut().zip(row).zip(weights) {
+            *code = ((v / f64::from(w) * inverse + 7.5).clamp(0.0, 15.0) + ROUNDER - ROUNDER) as i32 as i8;
         }
-        for part in self.scaled.chunks(STEP) {
-            energy += sum_squares(&self.codes, part, |_, z| z);
-        }
-        let spread = (energy / row.len() as f64).sqrt();
-        let mut best = f64::INFINITY;
-        // 0.1676: half the step of the best uniform 16-level quantiser of a normal variable.
-        for factor in [0.1676, 0.14, 0.2] {
-            let scale = ceil_f32(spread * factor).max(f32::MIN_POSITIVE);
-            let wide = f64::from(scale);
-            let inverse = 0.5 / wide;
-            for (code, &z) in self.trial.iter_mut().zip(&self.scaled) {
-                *code = ((z * inverse + 7.5 + ROUNDER) - ROUNDER).clamp(0.0, 15.0) as i32 as i8;
-            }
-            let mut error = 0f64;
-            for ((codes, row), w) in self.trial.chunks(STEP).zip(row.chunks(STEP)).zip(weights.chunks(STEP)) {
-                error += sum_squares_weighted(codes, row, w, wide);
-            }
-            if error < best {
-                best = error;
-                self.scale = scale;
-                std::mem::swap(&mut self.codes, &mut self.trial);
-            }
-        }
-        let scale = f64::from(self.scale);
         let (mut error, mut code_norm) = (0f64, 0f64);
         let parts = self.codes.chunks(STEP).zip(row.chunks(STEP)).zip(weights.chunks(STEP));
         for (step, ((codes, row), w)) in parts.enumerate() {

@@ -69,7 +69,7 @@ impl Plan {
             scratch.tiles_touched = 0;
             for block in pick() {
                 for probe in &probes {
-                    survivors4(isa, probe, &block.plane4, threshold, step, &mut scratch);
+                    survivors4(isa, probe, &block.plane4, None, threshold, step, &mut scratch);
                     left4 += scratch.survivors().len();
                 }
             }

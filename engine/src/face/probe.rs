@@ -2,7 +2,7 @@
 
 use super::FaceError;
 use super::basis::{Basis, BasisId};
-use super::encode::{Quantised, Rotator};
+use super::encode::{Quantised, Rotator, scale8};
 use super::layout::{FaceBlock, STEP};
 use crate::kernel::Isa;
 use crate::kernel::dot_f32;
@@ -56,7 +56,7 @@ impl FaceProbe {
     pub fn new_all(isa: Isa, basis: &Basis, probes: &[&[f32]]) -> Result<Vec<Self>, FaceError> {
         let mut rotator = Rotator::new(basis);
         let mut all = Vec::with_capacity(probes.len());
-        for chunk in probes.chunks(32) {
+        for chunk in probes.chunks(ROWS) {
             rotator.rotate(isa, basis, chunk)?;
             all.extend(chunk.iter().enumerate().map(|(r, v)| Self::from_rotated(isa, basis, v, rotator.row(r))));
         }
@@ -71,7 +71,7 @@ impl FaceProbe {
         let reach = 1.0 + slack;
 
         let mut q = Quantised::new(basis.padded());
-        q.int8(row);
+        q.int8(row, scale8(row));
         let sums = prefix_sums(&q.codes);
         let terms8 = (0..q.errors.len())
             .map(|step| Terms {
@@ -90,7 +90,7 @@ impl FaceProbe {
         let rests = q.rests.clone();
         // The reference's weights are folded into the probe, which is then quantised to int8 like any other.
         let weighted: Vec<f64> = row.iter().zip(basis.weights()).map(|(y, &w)| y * f64::from(w)).collect();
-        q.int8(&weighted);
+        q.int8(&weighted, scale8(&weighted));
         let sums = prefix_sums(&q.codes);
         let terms4 = (0..q.errors.len())
             .map(|step| Terms {
@@ -135,6 +135,28 @@ fn prefix_sums(codes: &[i8]) -> Vec<i32> {
         .collect()
 }
 
+/// What the first filter needs of six probes, lane by lane, so that the compiler makes vectors of it. Lanes without a
+/// probe hold a base that no threshold comes near.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Six {
+    pub base: [f64; PROBES],
+    pub error: [f64; PROBES],
+    pub rest: [f64; PROBES],
+    /// 1 / scale.
+    pub reciprocal: [f64; PROBES],
+    pub sums: [i32; PROBES],
+}
+
+impl Six {
+    const EMPTY: Self = Self {
+        base: [-1e9; PROBES],
+        error: [0.0; PROBES],
+        rest: [0.0; PROBES],
+        reciprocal: [1e9; PROBES],
+        sums: [0; PROBES],
+    };
+}
+
 /// Many probes packed for [`super::search_block`].
 pub struct ProbeBatch<'a> {
     pub(super) basis: BasisId,
@@ -144,6 +166,8 @@ pub struct ProbeBatch<'a> {
     packed: Vec<i8>,
     /// Step by step, then probe by probe.
     pub(super) terms: Vec<Vec<Terms>>,
+    /// The same for the first filter, in groups of six; see [`Six`].
+    pub(super) sixes: Vec<Vec<Six>>,
     pub(super) values: Vec<(&'a [f32], f64)>,
 }
 
@@ -213,6 +237,7 @@ impl<'a> ProbeBatch<'a> {
             padded: basis.padded(),
             packed: Vec::new(),
             terms: vec![Vec::new(); basis.padded().div_ceil(STEP)],
+            sixes: vec![Vec::new(); basis.padded().div_ceil(STEP)],
             values: Vec::new(),
         }
     }
@@ -227,8 +252,18 @@ impl<'a> ProbeBatch<'a> {
         for (part, four) in group.chunks_exact_mut(GROUP_STEP).zip(codes.as_chunks::<4>().0) {
             part[p * 4..p * 4 + 4].copy_from_slice(four);
         }
-        for (all, &terms) in self.terms.iter_mut().zip(terms) {
+        for ((all, sixes), &terms) in self.terms.iter_mut().zip(&mut self.sixes).zip(terms) {
             all.push(terms);
+            if p == 0 {
+                sixes.push(Six::EMPTY);
+            }
+            if let Some(six) = sixes.last_mut() {
+                six.base[p] = terms.base;
+                six.error[p] = terms.error;
+                six.rest[p] = terms.rest;
+                six.reciprocal[p] = 1.0 / terms.scale;
+                six.sums[p] = terms.sum;
+            }
         }
         self.values.push(values);
         self.count += 1;
@@ -242,10 +277,6 @@ impl<'a> ProbeBatch<'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    pub(super) fn groups(&self) -> usize {
-        self.count.div_ceil(PROBES)
     }
 
     /// A group's codes over the first `prefix` dimensions.

@@ -481,3 +481,20 @@ fn every_flipped_bit_of_a_payload_is_refused_or_harmless() {
         }
     }
 }
+
+#[test]
+fn real_embeddings_are_found_exactly() {
+    let folder = std::env::var("DUYNHAT_DATA")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data").to_owned());
+    let path = std::path::Path::new(&folder).join("face/lfw-cosface512/embeddings.npy");
+    let Ok(embeddings) = ndarray_npy::read_npy::<_, ndarray::Array2<f32>>(&path) else {
+        eprintln!("NOT RUN: no face embeddings at {}; set DUYNHAT_DATA to the data folder", path.display());
+        return;
+    };
+    let rows: Vec<Vec<f32>> = embeddings.rows().into_iter().map(|r| r.to_vec()).collect();
+    let sample: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+    let probes: Vec<Vec<f32>> = rows.iter().step_by(61).cloned().collect();
+    for basis in [Basis::learn(&sample, 0).unwrap(), Basis::initial(512).unwrap()] {
+        exact(&basis, &rows, &probes, 256, &[0.4, 0.25]);
+    }
+}

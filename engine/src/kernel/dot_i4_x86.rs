@@ -5,11 +5,11 @@ use super::{ROWS, TILE_STEP};
 use std::arch::x86_64::*;
 
 /// The caller has checked the lengths and that the CPU has the features.
-pub(super) fn tile_avx512(rows: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
+pub(super) fn tile_avx512(rows: &[u8], next: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
     debug_assert_eq!(rows.len() / TILE_STEP * 8, probe.len());
     // SAFETY: `Level::Avx512` is only had when the CPU has AVX-512 F, BW and VNNI (`Isa::available`); `tile_i4` has asserted
     // that `probe` holds 8 bytes for each 256 of `rows`.
-    unsafe { vnni(rows, probe, start, out) }
+    unsafe { vnni(rows, next, probe, start, out) }
 }
 
 /// The caller has checked the lengths and that the CPU has the features.
@@ -24,14 +24,11 @@ pub(super) fn tile_avx2(rows: &[u8], probe: &[i8], start: i32, out: &mut [i32; R
     found
 }
 
-/// How far ahead of its use a tile is asked for, in bytes: a page, which the hardware prefetcher does not cross.
-const AHEAD: usize = 4096;
-
 /// # Safety
 /// - The CPU has AVX-512 F, BW and VNNI.
 /// - `rows` holds n x 256 bytes and `probe` n x 8.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn vnni(rows: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
+unsafe fn vnni(rows: &[u8], next: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
     let low = _mm512_set1_epi8(15);
     let mut first = [_mm512_set1_epi32(start); 4];
     let mut second = [_mm512_setzero_si512(); 4];
@@ -43,12 +40,12 @@ unsafe fn vnni(rows: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> 
         };
         let (q0, q1) = (_mm512_set1_epi32(q0), _mm512_set1_epi32(q1));
         for quarter in 0..4 {
-            // SAFETY: 64 bytes at `step * 256 + quarter * 64`; a prefetch reads nothing and may name any address.
-            let codes = unsafe {
-                let at = rows.as_ptr().add(step * TILE_STEP + quarter * 64);
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
-                _mm512_loadu_si512(at.cast())
-            };
+            let at = step * TILE_STEP + quarter * 64;
+            if at < next.len() {
+                _mm_prefetch::<_MM_HINT_T0>(next.as_ptr().wrapping_add(at).cast());
+            }
+            // SAFETY: 64 bytes at `step * 256 + quarter * 64`.
+            let codes = unsafe { _mm512_loadu_si512(rows.as_ptr().add(at).cast()) };
             first[quarter] = _mm512_dpbusd_epi32(first[quarter], _mm512_and_si512(codes, low), q0);
             let high = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low);
             second[quarter] = _mm512_dpbusd_epi32(second[quarter], high, q1);

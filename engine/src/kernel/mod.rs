@@ -8,6 +8,7 @@ pub mod dot_i4;
 pub mod dot_i8;
 pub mod hamming;
 mod prefetch;
+pub mod project;
 mod vectorize;
 
 pub use prefetch::prefetch;
@@ -40,7 +41,7 @@ enum Kind {
 pub enum Level {
     /// Plain Rust.
     Portable,
-    /// x86-64 with AVX2, FMA and POPCNT.
+    /// x86-64 with AVX2, FMA, POPCNT, BMI1 and BMI2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ, VL, VNNI, VBMI2 and VPOPCNTDQ, and all of [`Level::Avx2`].
@@ -60,8 +61,12 @@ impl Isa {
         let mut all = vec![Self::PORTABLE];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("popcnt")
-            {
+            let narrow = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("popcnt")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2");
+            if narrow {
                 all.push(Self(Kind::Avx2));
                 let wide = is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")

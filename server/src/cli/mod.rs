@@ -5,6 +5,7 @@
 pub mod collection;
 pub mod compare;
 pub mod demo;
+pub mod evaluate_face;
 pub mod gallery;
 pub mod identify;
 pub mod import;

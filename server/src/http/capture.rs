@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use duynhat_engine::template::codec::{self, DecodeError, DecodeOptions};
+use duynhat_engine::template::codec::{self, DecodeError, DecodeOptions, Format};
 use duynhat_engine::template::{
     Biometrics, BiometricsError, DIMENSION_MAX, Extractor, FACES_MAX, FaceTemplate, FingerPosition, FingerTemplate,
     MissingFinger,
@@ -185,7 +185,15 @@ fn template_error(error: &DecodeError) -> FieldError {
         }
         _ => (None, None),
     };
-    let detail = error.to_string();
+    // What a JSON parser found is quoted from the template, a missing field's name excepted.
+    let quotes = matches!(error, DecodeError::Invalid { format: Format::Json, field, found, .. }
+        if field == "text" && !found.starts_with("missing field"));
+    let (detail, found) = if quotes {
+        let detail = format!("not a {} document of the documented shape", Format::Json.name());
+        (detail, Some("something else".to_owned()))
+    } else {
+        (error.to_string(), found)
+    };
     FieldError { code: "template", detail, offset: error.offset(), expected, found, ..FieldError::default() }
 }
 

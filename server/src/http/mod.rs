@@ -30,7 +30,7 @@ pub use limits::HttpLimits;
 pub use parse::{check as parse_check, identify as parse_identify, verify as parse_verify};
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use routes::router;
-pub use serve::{serve, shutdown_signal};
+pub use serve::serve;
 
 /// The OpenAPI description of the API as JSON.
 pub fn openapi_json() -> String {

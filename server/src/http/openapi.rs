@@ -14,7 +14,7 @@ use utoipa::{IntoResponses, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::dto::{CheckBody, EmbeddingBody, FaceBody, FingerBody, IdentifyBody, MissingBody, VerifyBody};
-use super::problem::{FieldError, Problem, ProblemKind};
+use super::problem::{FieldError, Members, Problem, ProblemKind};
 use crate::service::{
     CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, Health, IdentifyDocument, Reason, ServiceError,
     SourceDocument, VerifyDocument,
@@ -35,7 +35,7 @@ use crate::service::{
         (name = "searches", description = "Questions that leave nothing behind."),
         (name = "operation", description = "How the server is.")
     ),
-    components(schemas(Problem, FieldError))
+    components(schemas(Members, FieldError))
 )]
 struct Description;
 

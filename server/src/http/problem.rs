@@ -126,9 +126,15 @@ impl ProblemKind {
     }
 }
 
+/// An RFC 9457 problem document, one pointer wide: most functions here may return it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Problem(Box<Members>);
+
 /// An RFC 9457 problem document.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Problem {
+#[schema(as = Problem)]
+pub(super) struct Members {
     /// A stable name of the kind of problem.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "urn:duynhat:problem:invalid")]
@@ -187,7 +193,7 @@ pub struct FieldError {
 impl Problem {
     /// A problem of a kind, with a sentence about this request.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Members {
             urn: kind.urn(),
             title: kind.title(),
             status: kind.status().as_u16(),
@@ -195,7 +201,7 @@ impl Problem {
             field: None,
             errors: Vec::new(),
             retry_after_s: None,
-        }
+        }))
     }
 
     /// A problem that names fields; `errors` holds at least one.
@@ -206,7 +212,7 @@ impl Problem {
     /// The body is not JSON; the error's field stays empty: the whole body.
     pub(super) fn malformed(error: FieldError) -> Self {
         let mut problem = Self::new(ProblemKind::Malformed, error.detail.clone());
-        problem.errors = vec![error];
+        problem.0.errors = vec![error];
         problem
     }
 
@@ -225,31 +231,31 @@ impl Problem {
     fn with_errors(kind: ProblemKind, errors: Vec<FieldError>) -> Self {
         let mut problem = Self::new(kind, kind.title());
         if let Some(first) = errors.first() {
-            problem.detail = match errors.len() {
+            problem.0.detail = match errors.len() {
                 1 => format!("{}: {}", first.field, first.detail),
                 n => format!("{}: {} (and {} more, see errors)", first.field, first.detail, n - 1),
             };
-            problem.field = Some(first.field.clone());
+            problem.0.field = Some(first.field.clone());
         }
-        problem.errors = errors;
+        problem.0.errors = errors;
         problem
     }
 
     /// Says when to try again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
     /// Whether it says when to try again.
     pub(super) fn retries(&self) -> bool {
-        self.retry_after_s.is_some()
+        self.0.retry_after_s.is_some()
     }
 
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The service's refusal of a whole request: what it did not find is what the path or the question named.
@@ -284,7 +290,7 @@ impl Problem {
             Some(field) => Self::field(kind, field, "contradiction", detail.clone()),
             None => Self::new(kind, ""),
         };
-        problem.detail = detail;
+        problem.0.detail = detail;
         problem
     }
 }
@@ -306,7 +312,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
@@ -345,13 +351,13 @@ mod tests {
             assert_eq!(Problem::of_service(&error).status().as_u16(), status, "{error:?}");
         }
         let missing = Problem::of_submission(&ServiceError::NotFound { what: "superseded application" });
-        assert_eq!((missing.status().as_u16(), missing.field.as_deref()), (422, Some("supersedes")));
+        assert_eq!((missing.status().as_u16(), missing.0.field.as_deref()), (422, Some("supersedes")));
     }
 
     #[test]
     fn overload_says_when_to_come_back_in_header_and_body() {
         let problem = Problem::of_service(&ServiceError::Overloaded { retry_after_s: 7 });
-        assert_eq!(problem.retry_after_s, Some(7));
+        assert_eq!(problem.0.retry_after_s, Some(7));
         let response = problem.into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "7");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");

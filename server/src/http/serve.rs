@@ -73,22 +73,6 @@ pub async fn serve(
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the service did not finish in time"))
 }
 
-/// Completes when the process is asked to end: SIGINT (Ctrl-C) or SIGTERM.
-///
-/// # Errors
-/// The signal handlers can't be installed.
-pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
 fn connection(limits: &HttpLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder

@@ -277,7 +277,7 @@ fn what_is_no_json_object_is_malformed_with_its_place() {
     }
     let problem = parse_check(&mut b"{\"a\" 1}".to_vec()).unwrap_err();
     assert!(!serde_json::to_value(problem).unwrap()["errors"][0]["offset"].is_null());
-    let problem = parse_check(&mut vec![b'{', b'"', 0xFF, b'"', b':', b'1', b'}']).unwrap_err();
+    let problem = parse_check(&mut [b'{', b'"', 0xFF, b'"', b':', b'1', b'}']).unwrap_err();
     assert_eq!(refusal(&problem).0, 400);
 }
 
@@ -312,6 +312,18 @@ fn no_refusal_repeats_what_was_sent() {
         let text = serde_json::to_string(&check(&body).unwrap_err()).unwrap();
         assert!(!text.contains(&secret[..12]), "{text}");
     }
+    // A template in JSON is quoted by its parser's messages.
+    for text in [
+        format!(r#"{{"format":"duynhat-finger-1","width":"{IDENTITY}"}}"#),
+        format!(r#"{{"format":"duynhat-finger-1","x{IDENTITY}":1}}"#),
+        format!(r#"{{"format":"duynhat-finger-1","minutiae":[{{"kind":"{IDENTITY}"}}]}}"#),
+    ] {
+        let body = with("/fingers/0/template", Some(json!(BASE64_STANDARD.encode(text))));
+        let text = serde_json::to_string(&check(&body).unwrap_err()).unwrap();
+        assert!(!text.contains(&IDENTITY[..6]) && text.contains("fingers[0].template"), "{text}");
+    }
+    let body = with("/fingers/0/template", Some(json!(BASE64_STANDARD.encode(r#"{"format":"duynhat-finger-1"}"#))));
+    assert!(serde_json::to_string(&check(&body).unwrap_err()).unwrap().contains("missing field"));
     let body = CheckBody::new("A-1", Purpose::Child, &captured()).unwrap();
     assert_eq!(format!("{body:?}"), "CheckBody(..)");
 }
@@ -374,7 +386,8 @@ fn a_verification_names_exactly_one_record() {
 /// Each of the documented fields alone is known to the reader, and what the documentation calls required is.
 #[test]
 fn the_documented_fields_are_the_fields_that_are_read() {
-    let parsers: [(_, fn(&mut [u8]) -> Option<Problem>); 3] = [
+    type Parse = fn(&mut [u8]) -> Option<Problem>;
+    let parsers: [(_, Parse); 3] = [
         (CheckBody::schema(), |body| parse_check(body).err()),
         (IdentifyBody::schema(), |body| parse_identify(body).err()),
         (VerifyBody::schema(), |body| parse_verify(body).err()),

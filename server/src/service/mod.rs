@@ -25,7 +25,7 @@ use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::{Enrolled, Event, StoredBiometrics, Submitted};
 use duynhat_engine::search::{Probe, SearchOptions, identify};
-use duynhat_engine::template::{Biometrics, Outcome};
+use duynhat_engine::template::{Biometrics, Outcome, Purpose};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     models: Models,
     policy: Policy,
     pool: rayon::ThreadPool,
+    /// Lays out columns for the writer, so that it never queues behind searches.
+    writer_pool: rayon::ThreadPool,
     published: Arc<ArcSwap<Snapshot>>,
     registry: Mutex<Registry>,
     key: PseudonymKey,
@@ -115,11 +117,14 @@ impl Service {
     /// Another process has it, damage with file and offset, I/O.
     pub fn open(dir: &Path, models: Models, options: ServiceOptions) -> Result<Self, FolderError> {
         let io = |source| FolderError::Io { path: dir.to_owned(), source };
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads)
-            .thread_name(|n| format!("search-{n}"))
-            .build()
-            .map_err(|e| io(std::io::Error::other(e)))?;
+        let pool = |name: &'static str| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(options.threads)
+                .thread_name(move |n| format!("{name}-{n}"))
+                .build()
+                .map_err(|e| io(std::io::Error::other(e)))
+        };
+        let (pool, writer_pool) = (pool("search")?, pool("layout")?);
         let folder = pool.install(|| Folder::open(dir, models.model, models.cohort))?;
         let registry = Registry::open(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;
@@ -129,6 +134,7 @@ impl Service {
             models,
             policy: options.policy,
             pool,
+            writer_pool,
             published: folder.published(),
             registry: Mutex::new(registry),
             key,
@@ -351,13 +357,13 @@ impl Service {
     ) -> Result<oneshot::Receiver<Result<CheckDocument, ServiceError>>, ServiceError> {
         let (reply, answer) = oneshot::channel();
         let (shared, sender) = (self.shared.clone(), self.sender()?);
-        shared.pending.fetch_add(1, Ordering::AcqRel);
-        let counted = Counted(shared.clone());
-        self.shared.pool.spawn(move || {
-            let result = decide_and_log(&shared, &sender, &job, snapshot);
+        let counted = Counted::new(&shared);
+        let done: Done = Box::new(move |result| {
             drop((permit, counted));
-            drop(reply.send(result));
+            // Nobody may be waiting any more.
+            let _ = reply.send(result);
         });
+        self.shared.pool.spawn(move || decide_and_log(shared, sender, Arc::new(job), snapshot, done));
         Ok(answer)
     }
 
@@ -365,17 +371,17 @@ impl Service {
     fn again(&self, positions: &[u64]) {
         for &position in positions {
             let (shared, Ok(sender)) = (self.shared.clone(), self.sender()) else { return };
-            shared.pending.fetch_add(1, Ordering::AcqRel);
-            let counted = Counted(shared.clone());
-            self.shared.pool.spawn(move || {
-                let _counted = counted;
-                let decided = restore(&shared, position).and_then(|job| match job {
-                    Some(job) => decide_and_log(&shared, &sender, &job, None).map(|_| ()),
-                    None => Ok(()),
-                });
-                if let Err(error) = decided {
+            let counted = Counted::new(&shared);
+            let done: Done = Box::new(move |result| {
+                if let Err(error) = result {
                     tracing::error!(position, %error, "a submission could not be decided; it stays pending");
                 }
+                drop(counted);
+            });
+            self.shared.pool.spawn(move || match restore(&shared, position) {
+                Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+                Ok(None) => done(Err(ServiceError::NotFound { what: "submission" })),
+                Err(error) => done(Err(error)),
             });
         }
     }
@@ -393,6 +399,13 @@ impl Service {
 
 /// One more check waits for its decision until this is dropped.
 struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.pending.fetch_add(1, Ordering::AcqRel);
+        Self(shared.clone())
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -441,23 +454,55 @@ fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> 
     Ok(Some(Job::new(position, &submitted, biometrics.missing.len(), findings, probe)))
 }
 
-fn decide_and_log(
-    shared: &Shared,
-    sender: &Sender<Command>,
-    job: &Job,
-    snapshot: Option<Arc<Snapshot>>,
-) -> Result<CheckDocument, ServiceError> {
-    let mut snapshot = snapshot.unwrap_or_else(|| shared.published.load_full());
-    loop {
-        let (document, decided) = job.decide(shared, &snapshot)?;
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Decide { decided: Box::new(decided), reply };
-        sender.send(command).map_err(|_| ServiceError::Unavailable)?;
-        if answer.blocking_recv().map_err(|_| ServiceError::Unavailable)?? {
-            return Ok(document);
-        }
-        snapshot = shared.published.load_full();
+type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;
+
+fn finish(done: &Mutex<Option<Done>>, result: Result<CheckDocument, ServiceError>) {
+    if let Some(done) = done.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        done(result);
     }
+}
+
+/// Searches and hands the decision to the writer. When a reference that it rests on was withdrawn meanwhile, it is
+/// searched for again.
+fn decide_and_log(
+    shared: Arc<Shared>,
+    sender: Sender<Command>,
+    job: Arc<Job>,
+    snapshot: Option<Arc<Snapshot>>,
+    done: Done,
+) {
+    let snapshot = snapshot.unwrap_or_else(|| shared.published.load_full());
+    let (document, decided) = match job.decide(&shared, &snapshot) {
+        Ok(decided) => decided,
+        Err(error) => return done(Err(error)),
+    };
+    drop(snapshot);
+    // What is to be done if the writer is gone must be kept outside the command that would take it along.
+    let done = Arc::new(Mutex::new(Some(done)));
+    let (then, again) = (done.clone(), sender.clone());
+    let reply: writer::Told = Box::new(move |result| match result {
+        Ok(true) => {
+            count(job.purpose, &document);
+            finish(&then, Ok(document));
+        }
+        Err(error) => finish(&then, Err(error)),
+        Ok(false) => {
+            let Some(done) = then.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+            let pool = shared.clone();
+            pool.pool.spawn(move || decide_and_log(shared, again, job, None, done));
+        }
+    });
+    if sender.send(Command::Decide { decided: Box::new(decided), reply }).is_err() {
+        finish(&done, Err(ServiceError::Unavailable));
+    }
+}
+
+/// Counts a decision once, when it is in the log: answers repeat it. `http` describes the metrics and renders them.
+fn count(purpose: Purpose, document: &CheckDocument) {
+    let outcome = document.decision.map_or("none", Outcome::as_str);
+    metrics::counter!("duynhat_decisions_total", "purpose" => purpose.as_str(), "outcome" => outcome).increment(1);
+    let seconds = document.took_ms / 1000.0;
+    metrics::histogram!("duynhat_check_decision_seconds", "purpose" => purpose.as_str()).record(seconds);
 }
 
 fn usable(models: &Models, biometrics: &Biometrics) -> Result<Prepared, ServiceError> {

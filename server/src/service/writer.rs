@@ -27,6 +27,7 @@ pub(super) enum Accepted {
     Known(Application),
 }
 
+pub(super) type Told = Box<dyn FnOnce(Result<bool, ServiceError>) + Send>;
 type Reply<T> = oneshot::Sender<Result<T, ServiceError>>;
 
 /// What the writer is asked to do.
@@ -39,7 +40,7 @@ pub(super) enum Command {
     /// Answers whether the decision stands; not when a reference that it rests on was withdrawn meanwhile.
     Decide {
         decided: Box<Decided>,
-        reply: Reply<bool>,
+        reply: Told,
     },
     /// Answers with the positions of the checks that rested on the withdrawn one.
     Withdraw {
@@ -145,17 +146,17 @@ impl Group {
             Command::Decide { decided, reply } => {
                 // A withdrawal may have come first: then there is nothing left to decide.
                 match self.application(folder, &decided.application) {
-                    Err(error) => return drop(reply.send(Err(error))),
+                    Err(error) => return reply(Err(error)),
                     Ok(Some(a)) if a.stage != Stage::Withdrawn && a.position == decided.submitted => {
                         match self.is_stale(folder, &decided) {
                             Ok(false) => self.records.push((Event::Decided(*decided), None)),
-                            Ok(true) => return drop(reply.send(Ok(false))),
-                            Err(error) => return drop(reply.send(Err(error))),
+                            Ok(true) => return reply(Ok(false)),
+                            Err(error) => return reply(Err(error)),
                         }
                     }
                     Ok(_) => {}
                 }
-                self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| true)))));
+                self.held.push(Box::new(move |r| reply(r.map(|()| true))));
             }
             Command::Withdraw { application, reply } => match self.withdraw(folder, application) {
                 Err(error) => drop(reply.send(Err(error))),
@@ -252,7 +253,7 @@ fn write(records: Vec<(Event, Option<Prepared>)>, folder: &mut Folder, shared: &
     };
     folder.registry.apply(&records).map_err(|e| stop(&e))?;
     let applicable = records.into_iter().zip(prepared).map(|(r, p)| Applicable::with(r, p)).collect();
-    shared.pool.install(|| projection::apply(&mut folder.gallery, applicable)).map_err(|e| stop(&e))?;
+    shared.writer_pool.install(|| projection::apply(&mut folder.gallery, applicable)).map_err(|e| stop(&e))?;
     shared.position.store(last, Ordering::Release);
     folder.gallery.publish(last);
     Ok(())

@@ -5,7 +5,9 @@ use super::tile::{SECTION_ENTRIES, Section, Tile};
 use super::{BUCKETS, bucket};
 use crate::finger::FingerView;
 use crate::kernel::Isa;
-use crate::kernel::hamming::{BLOCK_MINUTIAE, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near};
+use crate::kernel::hamming::{
+    BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near, settle, weigh,
+};
 use crate::template::MINUTIAE_MAX;
 
 /// Probe minutiae share their loads when their windows begin within so many steps. A window is 65 steps by default, so
@@ -52,10 +54,8 @@ impl std::fmt::Debug for ScreenProbe {
 #[derive(Clone)]
 pub struct ScreenBatch {
     probes: usize,
-    /// The largest limit of all probes; weights beyond a probe's own are 0.
-    limit: u8,
     weights: Vec<[u8; 256]>,
-    /// By first step of the window; a group is a run of at most four.
+    /// By prefix limit, then first step of the window; a group is a run of at most four.
     items: Vec<Item>,
     groups: Vec<(u32, u8)>,
 }
@@ -68,6 +68,7 @@ struct Item {
     length: u16,
     probe: u32,
     table: u32,
+    prefix_limit: u8,
 }
 
 impl ScreenBatch {
@@ -92,20 +93,21 @@ impl ScreenBatch {
                 length: if whole { BUCKETS as u16 } else { u16::from(half) * 2 + 1 },
                 probe: index as u32,
                 table: table as u32,
+                prefix_limit: probe.params.prefix_limit(),
             }));
         }
-        items.sort_by_key(|item| item.first);
+        items.sort_by_key(|item| (item.prefix_limit, item.first));
         let mut groups = Vec::with_capacity(items.len());
         let mut begin = 0;
         while begin < items.len() {
             let reach = items[begin].first.saturating_add(SHARED_STEPS);
             let candidates = &items[begin..items.len().min(begin + GROUP_MAX)];
-            let length = candidates.partition_point(|item| item.first <= reach);
+            let limit = candidates[0].prefix_limit;
+            let length = candidates.partition_point(|item| item.prefix_limit == limit && item.first <= reach);
             groups.push((begin as u32, length as u8));
             begin += length;
         }
-        let limit = params.iter().map(|params| params.limit()).max().unwrap_or(0);
-        Self { probes: probes.len(), limit, weights, items, groups }
+        Self { probes: probes.len(), weights, items, groups }
     }
 
     /// How many probes.
@@ -133,9 +135,6 @@ impl ScreenBatch {
     }
 
     fn screen_group(&self, isa: Isa, section: &Section<'_>, items: &[Item], scratch: &mut ScreenScratch) {
-        for best in &mut scratch.best[..items.len()] {
-            best.fill(0);
-        }
         // A window that crosses the end of the turn is two ranges of minutiae.
         let mut ranges = [[(0, 0); GROUP_MAX]; 2];
         for (index, item) in items.iter().enumerate() {
@@ -146,6 +145,9 @@ impl ScreenBatch {
         }
         for ranges in &ranges {
             self.screen_range(isa, section.blocks, items, &ranges[..items.len()], scratch);
+        }
+        for (item, best) in items.iter().zip(&mut scratch.best) {
+            settle(isa, best, &mut scratch.rows[item.probe as usize]);
         }
     }
 
@@ -169,35 +171,28 @@ impl ScreenBatch {
                 let (low, high) = (low.clamp(begin, end) - begin, high.clamp(begin, end) - begin);
                 *query = Query { code: item.code, low, high };
             }
-            near(isa, call, &queries[..items.len()], self.limit, &mut scratch.hits);
+            near(isa, call, &queries[..items.len()], items[0].prefix_limit, &mut scratch.hits);
             for (index, item) in items.iter().enumerate() {
-                let lane = scratch.hits.lane(index);
                 let weights = &self.weights[item.table as usize];
-                let best = &mut scratch.best[index];
-                let row = &mut scratch.rows[item.probe as usize];
-                for (&distance, &entry) in lane.distances().iter().zip(lane.entries()) {
-                    let (weight, entry) = (weights[usize::from(distance)], usize::from(entry));
-                    let better = best[entry].max(weight);
-                    row[entry] += u16::from(better - best[entry]);
-                    best[entry] = better;
-                }
+                weigh(isa, call, item.code[1], scratch.hits.lane(index), weights, &mut scratch.best[index]);
             }
             base += call.len();
         }
     }
 }
 
-/// Memory that a thread keeps between calls: 33 KB, and 512 bytes a probe.
+/// Memory that a thread keeps between calls: 53 KB, and 512 bytes a probe.
 #[derive(Clone)]
 pub struct ScreenScratch {
     hits: Box<Hits>,
-    best: [[u8; SECTION_ENTRIES]; GROUP_MAX],
+    /// Zeros between groups.
+    best: [Best; GROUP_MAX],
     rows: Vec<[u16; SECTION_ENTRIES]>,
 }
 
 impl Default for ScreenScratch {
     fn default() -> Self {
-        Self { hits: Box::default(), best: [[0; SECTION_ENTRIES]; GROUP_MAX], rows: Vec::new() }
+        Self { hits: Box::default(), best: [[[0; SECTION_ENTRIES]; 4]; GROUP_MAX], rows: Vec::new() }
     }
 }
 

@@ -1,12 +1,16 @@
 //! The screen: a fast, blunt score of probes against a whole gallery block, to decide which references are compared.
 //!
-//! **Score.** For each probe minutia, the best weight over the entry's minutiae whose direction lies within the
-//! window; summed over the probe's minutiae:
+//! **Score.** For each probe minutia, the best weight over the entry's minutiae whose direction lies within the window
+//! and whose code prefix is near; summed over the probe's minutiae:
 //!
 //! ```text
-//! score(probe, entry) = sum over m in probe of  max over r in entry, |direction(m) - direction(r)| <= window,
-//!                                               of  weight[hamming128(code(m), code(r))]
+//! score(probe, entry) = sum over m in probe of
+//!     max over r in entry with |direction(m) - direction(r)| <= window and hamming64(m, r) < prefix_limit
+//!         of  weight[hamming128(m, r)]
 //! ```
+//!
+//! The prefix condition halves the work: 128 bits are looked at for one or two pairs in a hundred. It belongs to the
+//! definition, and costs no measurable accuracy at its default (see `docs/internals/screen.md`).
 //!
 //! `0..=65,025` ([`WEIGHT_MAX`] times 255 minutiae): a sum of `u8` weights in a `u16` cannot saturate, so the order of
 //! additions does not matter and every instruction set, batch and thread count gives the same bits. More is more

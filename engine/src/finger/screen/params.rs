@@ -1,6 +1,6 @@
 //! What the screen counts as similar.
 
-use crate::kernel::hamming::SCREEN_BITS;
+use crate::kernel::hamming::{PREFIX_BITS, SCREEN_BITS};
 
 /// The weight of equal codes.
 pub const WEIGHT_MAX: u8 = 255;
@@ -11,7 +11,7 @@ pub const WEIGHT_MAX: u8 = 255;
 pub struct ScreenParams {
     weights: [u8; SCREEN_BITS + 1],
     window_steps: u8,
-    limit: u8,
+    prefix_limit: u8,
 }
 
 impl ScreenParams {
@@ -19,10 +19,13 @@ impl ScreenParams {
     pub const WINDOW_STEPS_DEFAULT: u8 = 32;
     /// A [`ScreenParams::window_steps`] that lets every direction in.
     pub const WINDOW_STEPS_ALL: u8 = 128;
-    /// Random pairs of 128 balanced, independent bits lie below with a probability of 1 in 1,000.
-    pub const TOLERANCE_BITS_DEFAULT: u8 = 46;
+    /// What the shipped model says.
+    pub const TOLERANCE_BITS_DEFAULT: u8 = 50;
+    /// A [`ScreenParams::prefix_limit`] that lets every pair through: for measuring what the prefix loses. Slow.
+    pub const PREFIX_LIMIT_ALL: u8 = PREFIX_BITS as u8 + 1;
 
-    /// Weights `max(0, 1 - h / tolerance)^2` in 255ths, rounded to nearest, half up; the default window.
+    /// Weights `max(0, 1 - h / tolerance)^2` in 255ths, rounded to nearest, half up; the default window; a prefix
+    /// limit of 0.44 times the tolerance, rounded up.
     ///
     /// # Errors
     /// A tolerance of 0 or above 129.
@@ -35,20 +38,23 @@ impl ScreenParams {
             let left = u32::from(tolerance_bits).saturating_sub(distance as u32);
             ((2 * u32::from(WEIGHT_MAX) * left * left + square) / (2 * square)) as u8
         });
-        Self::new(weights, Self::WINDOW_STEPS_DEFAULT)
+        let prefix_limit = (u32::from(tolerance_bits) * 11).div_ceil(25) as u8;
+        Self::new(weights, prefix_limit, Self::WINDOW_STEPS_DEFAULT)
     }
 
-    /// Any weights by distance, and a window: a reference minutia counts when its direction differs by at most
-    /// `window_steps` 256ths of a turn from the probe minutia's.
+    /// Any weights by distance over 128 bits, of pairs that differ in fewer than `prefix_limit` of the first 64 bits
+    /// and by at most `window_steps` 256ths of a turn.
     ///
     /// # Errors
-    /// A window beyond half a turn.
-    pub fn new(weights: [u8; SCREEN_BITS + 1], window_steps: u8) -> Result<Self, ScreenParamsError> {
+    /// A prefix limit above 65, a window beyond half a turn.
+    pub fn new(weights: [u8; SCREEN_BITS + 1], prefix_limit: u8, window_steps: u8) -> Result<Self, ScreenParamsError> {
         if window_steps > Self::WINDOW_STEPS_ALL {
             return Err(ScreenParamsError::Window { found: window_steps });
         }
-        let limit = weights.iter().rposition(|&weight| weight > 0).map_or(0, |last| last + 1) as u8;
-        Ok(Self { weights, window_steps, limit })
+        if prefix_limit > Self::PREFIX_LIMIT_ALL {
+            return Err(ScreenParamsError::Prefix { found: prefix_limit });
+        }
+        Ok(Self { weights, window_steps, prefix_limit })
     }
 
     /// The same weights with every direction let in: for prints of unknown rotation.
@@ -67,9 +73,9 @@ impl ScreenParams {
         self.window_steps
     }
 
-    /// The least distance from which on no pair weighs anything.
-    pub fn limit(&self) -> u8 {
-        self.limit
+    /// Pairs that differ in so many of the first 64 bits weigh nothing.
+    pub fn prefix_limit(&self) -> u8 {
+        self.prefix_limit
     }
 }
 
@@ -86,6 +92,12 @@ pub enum ScreenParamsError {
     /// Not a tolerance.
     #[error("screen tolerance of {found} bits; expected 1 to 129")]
     Tolerance {
+        /// What was given.
+        found: u8,
+    },
+    /// Not a prefix limit.
+    #[error("screen prefix limit of {found} bits; expected 0 to 65")]
+    Prefix {
         /// What was given.
         found: u8,
     },

@@ -24,7 +24,9 @@ fn oracle(probe: &FingerFeatures, params: &ScreenParams, entry: &FingerFeatures)
                 let turn = (m.angle >> 8).abs_diff(n.angle >> 8);
                 turn.min(256 - turn) <= u16::from(params.window_steps())
             })
-            .map(|(_, d)| ((c[0] ^ d[0]).count_ones() + (c[1] ^ d[1]).count_ones()) as usize)
+            .map(|(_, d)| [(c[0] ^ d[0]).count_ones(), (c[1] ^ d[1]).count_ones()])
+            .filter(|distance| distance[0] < u32::from(params.prefix_limit()))
+            .map(|distance| (distance[0] + distance[1]) as usize)
             .map(|distance| u16::from(params.weights()[distance]))
             .max()
             .unwrap_or(0)
@@ -67,17 +69,14 @@ fn print(most: usize) -> impl Strategy<Value = FingerFeatures> {
 
 fn params() -> impl Strategy<Value = ScreenParams> {
     let window = prop_oneof![Just(32u8), Just(0), Just(127), Just(128), 0..=128u8];
-    prop_oneof![
-        (1..=129u8, window.clone()).prop_map(|(tolerance, window)| {
-            let params = ScreenParams::from_tolerance(tolerance).expect("in range");
-            ScreenParams::new(*params.weights(), window).expect("in range")
-        }),
+    let prefix = prop_oneof![Just(0u8), Just(22), Just(65), 0..=65u8];
+    let weights = prop_oneof![
+        (1..=129u8).prop_map(|tolerance| *ScreenParams::from_tolerance(tolerance).expect("in range").weights()),
         // Any table at all, not even falling.
-        (any::<[u8; 32]>(), window).prop_map(|(seed, window)| {
-            let weights = std::array::from_fn(|distance| seed[distance % 32]);
-            ScreenParams::new(weights, window).expect("in range")
-        }),
-    ]
+        any::<[u8; 32]>().prop_map(|seed| std::array::from_fn(|distance| seed[distance % 32])),
+    ];
+    (weights, prefix, window)
+        .prop_map(|(weights, prefix, window)| ScreenParams::new(weights, prefix, window).expect("in range"))
 }
 
 proptest! {
@@ -150,7 +149,7 @@ fn a_misaligned_tile_is_refused() {
 #[test]
 fn the_largest_score_fits() {
     let print = features(&[(0, [5; 4]); 255]);
-    let params = ScreenParams::new([255; 129], 128).expect("in range");
+    let params = ScreenParams::new([255; 129], 65, 128).expect("in range");
     assert_equals_definition(&[(print.clone(), params)], &[print.clone(), print]);
 }
 
@@ -175,9 +174,9 @@ fn normalised_scores_do_not_depend_on_the_order_of_sizes() {
 fn the_default_weights_are_as_documented() {
     let params = ScreenParams::default();
     assert_eq!(params.weights()[0], 255);
-    assert_eq!(params.weights()[23], 64);
-    assert_eq!(params.weights()[46], 0);
-    assert_eq!(params.limit(), 44);
+    assert_eq!(params.weights()[25], 64);
+    assert_eq!(params.weights()[50], 0);
+    assert_eq!(params.prefix_limit(), 22);
     assert!(ScreenParams::from_tolerance(0).is_err());
-    assert!(ScreenParams::new([0; 129], 129).is_err());
+    assert!(ScreenParams::new([0; 129], 0, 129).is_err());
 }

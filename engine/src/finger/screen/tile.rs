@@ -7,7 +7,8 @@
 //! section = u16 start[256]    first minutia of each direction step (256ths of a turn)
 //!           u8  count[256]    minutiae of each entry, 0 beyond the last
 //!           block[ceil(minutiae / 64)]
-//! block   = u64 word0[64], u64 word1[64], u8 entry[64]   (kernel::hamming::Block), unused lanes zero
+//! block   = u64 word0[64] permuted by Block::slot, u64 word1[64], u8 entry[64]   (kernel::hamming::Block);
+//!           unused places zero
 //! ```
 //!
 //! A section holds 256 consecutive entries (the last one what is left), so that an entry number is one byte and the
@@ -90,7 +91,7 @@ pub struct Tile<'a> {
 
 impl<'a> Tile<'a> {
     /// Checks all that the kernels rely on: the header, the lengths, that starts ascend and stay inside, that entry
-    /// numbers are below the number of entries, that unused lanes, counts and bytes are zero. Not checked: whether
+    /// numbers are below the number of entries, that unused places, counts and bytes are zero. Not checked: whether
     /// codes stand at the step they were made for, and whether `count` agrees with the blocks (that is what the gallery
     /// block's checksum is for); a wrong one gives wrong scores, never an access outside.
     ///
@@ -228,10 +229,11 @@ impl Section<'_> {
         }
         let used = self.minutiae as usize % BLOCK_MINUTIAE;
         if let (Some(last), 1..) = (self.blocks.last(), used) {
-            let clean =
-                |lane: usize| last.words.iter().all(|word| word[Block::slot(lane)] == 0) && last.entries[lane] == 0;
+            let clean = |place: usize| {
+                last.prefixes[Block::slot(place)] == 0 && last.rests[place] == 0 && last.entries[place] == 0
+            };
             if !(used..BLOCK_MINUTIAE).all(clean) {
-                return Err("an unused lane is not zero");
+                return Err("an unused place is not zero");
             }
         }
         Ok(())
@@ -294,12 +296,11 @@ fn encode_section(entries: &[FingerView<'_>], minutiae: u32, bytes: &mut Vec<u8>
     for (entry, view) in entries.iter().enumerate() {
         for (minutia, code) in view.minutiae().iter().zip(view.codes()) {
             let place = &mut next[usize::from(bucket(minutia.angle))];
-            let (block, lane) = (*place as usize / BLOCK_MINUTIAE, *place as usize % BLOCK_MINUTIAE);
+            let (block, within) = (&mut blocks[*place as usize / BLOCK_MINUTIAE], *place as usize % BLOCK_MINUTIAE);
             *place += 1;
-            let block = &mut blocks[block];
-            block.words[0][Block::slot(lane)] = code[0];
-            block.words[1][Block::slot(lane)] = code[1];
-            block.entries[lane] = entry as u8;
+            block.prefixes[Block::slot(within)] = code[0];
+            block.rests[within] = code[1];
+            block.entries[within] = entry as u8;
         }
     }
     bytes.extend_from_slice(bytemuck::bytes_of(&prefix));

@@ -1,20 +1,20 @@
-//! The fingerprint screen's inner loop: which minutiae of a block column lie within a Hamming limit of a probe minutia.
+//! The fingerprint screen's inner loops: which minutiae of a block column lie near a probe minutia, and what that adds
+//! to the scores of their entries.
 //!
-//! The algorithm, once for all instruction sets ([`scan`]):
+//! The algorithm, once for all instruction sets ([`scan`], [`weigh`]):
 //!
 //! 1. take up to [`GROUP_MAX`] probe minutiae whose windows nearly coincide, so that each code is loaded once for all;
-//! 2. for each [`Block`] of 64 reference minutiae that any of the windows touches: distance = popcount of 128 XORed
-//!    bits, one byte a pair;
-//! 3. keep the lanes under the limit that also lie in the probe minutia's own window, and append their distance and
-//!    entry number to that probe minutia's [`Lane`].
+//! 2. for each [`Block`] of 64 reference minutiae that any of the windows touches: distance over the first 64 bits, one
+//!    byte a pair;
+//! 3. keep the places under the limit that also lie in the probe minutia's own window: one or two pairs in a hundred;
+//! 4. for those alone, the distance over all 128 bits, its weight, and the gain over the best weight so far of that
+//!    probe minutia in that entry.
 //!
-//! What differs per instruction set is [`Distances`]: the 64 distances and how the kept lanes are appended. Everything
-//! is an integer, so every path gives the same bits; the order within a lane is the order of the blocks everywhere.
+//! What differs per instruction set is [`Distances`]. Everything is an integer, so every path gives the same bits.
 //!
-//! The code words of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64
-//! bytes in lane order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's
-//! packs and NEON's pairwise additions. (A funnel shift into an accumulator, one a vector, was slower on Zen 4: it
-//! competes with VPOPCNTQ for the same two pipes.)
+//! The prefixes of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64 bytes
+//! in their order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's packs
+//! and NEON's pairwise additions.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -39,33 +39,41 @@ pub const BLOCK_MINUTIAE: usize = 64;
 pub const GROUP_MAX: usize = 4;
 /// The most blocks one call takes: the lanes are sized for all of them to be hits.
 pub const CALL_BLOCKS_MAX: usize = 64;
-/// The bits that are compared.
+/// The bits that are compared in step 4.
 pub const SCREEN_BITS: usize = 128;
+/// The bits that are compared in step 2.
+pub const PREFIX_BITS: usize = 64;
+/// Entries that a column of blocks may name.
+pub const ENTRIES: usize = 256;
 
 const LANE_MAX: usize = BLOCK_MINUTIAE * CALL_BLOCKS_MAX;
+/// Places that are written before it is known whether they are needed.
+const SPARE: usize = 3;
 
 /// 64 reference minutiae: 128-bit codes and the entry that each belongs to. The same bytes in the file.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Block {
-    /// Words 0 and 1 of the codes, by [`Block::slot`].
-    pub words: [[u64; BLOCK_MINUTIAE]; 2],
-    /// Entry numbers, by lane.
+    /// Word 0 of the codes, by [`Block::slot`].
+    pub prefixes: [u64; BLOCK_MINUTIAE],
+    /// Word 1 of the codes, by place.
+    pub rests: [u64; BLOCK_MINUTIAE],
+    /// Entry numbers, by place.
     pub entries: [u8; BLOCK_MINUTIAE],
 }
 
 impl Block {
-    /// Where lane `lane` keeps its words.
+    /// Where the prefix of minutia `place` of the block's 64 is kept.
     #[inline(always)]
-    pub const fn slot(lane: usize) -> usize {
-        8 * (lane % 16 / 2) + 2 * (lane / 16) + lane % 2
+    pub const fn slot(place: usize) -> usize {
+        8 * (place % 16 / 2) + 2 * (place / 16) + place % 2
     }
 }
 
 /// One probe minutia and the window of reference minutiae that it is compared with.
 #[derive(Clone, Copy, Default)]
 pub struct Query {
-    /// The first 128 bits of its descriptor.
+    /// The first 128 bits of its descriptor, of which [`near`] reads the first word.
     pub code: [u64; 2],
     /// First minutia of the window, counted from the first block of the call.
     pub low: u32,
@@ -73,33 +81,30 @@ pub struct Query {
     pub high: u32,
 }
 
-/// The reference minutiae near one probe minutia.
+/// The reference minutiae near one probe minutia, in their order, by place: 64 times the block's index, plus the place
+/// in the block.
 #[derive(Clone)]
 pub struct Lane {
     length: usize,
-    distances: [u8; LANE_MAX],
-    entries: [u8; LANE_MAX],
+    places: [u16; LANE_MAX + SPARE],
+    /// Distances over the prefix of all places of the blocks that were looked at; elsewhere arbitrary.
+    prefixes: [u8; LANE_MAX],
 }
 
 impl Lane {
-    /// Distances in bits, in the order of the blocks.
-    pub fn distances(&self) -> &[u8] {
-        &self.distances[..self.length]
-    }
-
-    /// Entry numbers, one for each distance.
-    pub fn entries(&self) -> &[u8] {
-        &self.entries[..self.length]
+    /// What was found.
+    pub fn places(&self) -> &[u16] {
+        &self.places[..self.length]
     }
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { length: 0, distances: [0; LANE_MAX], entries: [0; LANE_MAX] }
+        Self { length: 0, places: [0; LANE_MAX + SPARE], prefixes: [0; LANE_MAX] }
     }
 }
 
-/// What [`near`] found: one lane for each query. Caller-owned scratch memory, 32 KB.
+/// What [`near`] found: one lane for each query. Caller-owned scratch memory, 48 KB.
 #[derive(Clone, Default)]
 pub struct Hits {
     lanes: [Lane; GROUP_MAX],
@@ -115,7 +120,7 @@ impl Hits {
     }
 }
 
-/// Finds, for each query, the minutiae of its window with a distance below `limit` bits. Lanes of queries beyond
+/// Finds, for each query, the minutiae of its window whose first [`PREFIX_BITS`] differ in fewer than `limit` bits. Lanes of queries beyond
 /// `queries.len()` are left as they were.
 ///
 /// # Panics
@@ -172,40 +177,82 @@ trait Distances {
 
     /// # Safety
     /// The CPU has the kernel's features.
-    unsafe fn distances<const P: usize>(block: &Block, codes: &[[u64; 2]; P]) -> [Self::Near; P];
+    unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P];
 
-    /// Bit `i`: lane `i` is below the limit.
+    /// Bit `i`: place `i` is below the limit.
     ///
     /// # Safety
     /// The CPU has the kernel's features.
     unsafe fn below(near: Self::Near, limit: u8) -> u64;
 
-    /// The distances as bytes, by lane; called only when there is a hit.
+    /// The distances as bytes, by place.
     ///
     /// # Safety
     /// The CPU has the kernel's features.
-    unsafe fn bytes(near: Self::Near) -> [u8; BLOCK_MINUTIAE];
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]);
+}
 
-    /// Appends the lanes of `mask`.
-    ///
-    /// # Safety
-    /// The CPU has the kernel's features, and `*length + 64 <= LANE_MAX`.
-    #[inline(always)]
-    unsafe fn append(near: Self::Near, mask: u64, block: &Block, lane: &mut Lane, length: &mut usize) {
-        if mask == 0 {
-            return;
-        }
-        // SAFETY: the caller's promise.
-        let bytes = unsafe { Self::bytes(near) };
-        let mut rest = mask;
-        while rest != 0 {
-            let i = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            lane.distances[*length] = bytes[i];
-            lane.entries[*length] = block.entries[i];
-            *length += 1;
+/// The best weight of each entry for one probe minutia, in four parts of which the largest counts: consecutive hits go
+/// to different parts, so that they do not wait for each other's store. Zeros at first and after [`settle`].
+pub type Best = [[u8; ENTRIES]; 4];
+
+/// Weighs the minutiae near one probe minutia: for each of `lane` (from [`near`] with the same blocks), the weight of
+/// its 128-bit distance, into `best`, which keeps the largest of each entry from call to call. `rest` is word 1 of the
+/// probe minutia's code.
+///
+/// # Panics
+/// A place beyond the blocks.
+pub fn weigh(isa: Isa, blocks: &[Block], rest: u64, lane: &Lane, weights: &[u8; 256], best: &mut Best) {
+    match isa.level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` of this level exists only where the CPU has its features.
+        Level::Avx2 | Level::Avx512 => unsafe { avx2::weigh(blocks, rest, lane, weights, best) },
+        _ => weigh_each(blocks, rest, lane, weights, best),
+    }
+}
+
+#[inline(always)]
+fn weigh_each(blocks: &[Block], rest: u64, lane: &Lane, weights: &[u8; 256], best: &mut Best) {
+    let one = |place: u16, best: &mut [u8; ENTRIES]| {
+        let place = usize::from(place);
+        let (block, within) = (&blocks[place / BLOCK_MINUTIAE], place % BLOCK_MINUTIAE);
+        let distance = u32::from(lane.prefixes[place % LANE_MAX]) + (block.rests[within] ^ rest).count_ones();
+        let entry = usize::from(block.entries[within]);
+        let (old, new) = (i32::from(best[entry]), i32::from(weights[usize::from(distance as u8)]));
+        // max(old, new) without a branch: which is larger cannot be predicted.
+        let gain = new - old;
+        best[entry] = (old + (gain & !(gain >> 31))) as u8;
+    };
+    let (fours, others) = lane.places().as_chunks::<4>();
+    for four in fours {
+        for (place, best) in four.iter().zip(best.iter_mut()) {
+            one(*place, best);
         }
     }
+    for (place, best) in others.iter().zip(best.iter_mut()) {
+        one(*place, best);
+    }
+}
+
+/// Adds the best weights of one probe minutia to its probe's score of each entry, and forgets them. A probe has at most
+/// 255 minutiae of weight at most 255, so the sums fit; beyond that they wrap.
+pub fn settle(isa: Isa, best: &mut Best, scores: &mut [u16; ENTRIES]) {
+    match isa.level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` of this level exists only where the CPU has its features.
+        Level::Avx2 | Level::Avx512 => unsafe { avx2::settle(best, scores) },
+        _ => settle_each(best, scores),
+    }
+}
+
+#[inline(always)]
+fn settle_each(best: &mut Best, scores: &mut [u16; ENTRIES]) {
+    let [a, b, c, d] = best;
+    for entry in 0..ENTRIES {
+        let most = a[entry].max(b[entry]).max(c[entry].max(d[entry]));
+        scores[entry] = scores[entry].wrapping_add(u16::from(most));
+    }
+    *best = [[0; ENTRIES]; 4];
 }
 
 /// The lowest `count` bits, all of them from 64 on.
@@ -252,7 +299,7 @@ unsafe fn scan_range<D: Distances, const P: usize, const EDGE: bool>(
     lanes: &mut [Lane; P],
     lengths: &mut [usize; P],
 ) {
-    let codes = queries.map(|q| q.code);
+    let codes = queries.map(|q| q.code[0]);
     for (block, index) in blocks[range.clone()].iter().zip(range) {
         let base = (index * BLOCK_MINUTIAE) as u32;
         // SAFETY: the caller's promise about the features.
@@ -264,9 +311,34 @@ unsafe fn scan_range<D: Distances, const P: usize, const EDGE: bool>(
                 let (low, high) = (queries[p].low, queries[p].high);
                 mask &= low_bits(high.saturating_sub(base)) & !low_bits(low.saturating_sub(base));
             }
-            // SAFETY: features as above. At most 64 hits were appended for each block before this one, so 64 places
-            // are left in a lane sized for `CALL_BLOCKS_MAX` blocks.
-            unsafe { D::append(near[p], mask, block, &mut lanes[p], &mut lengths[p]) };
+            let lane = &mut lanes[p];
+            let bytes = lane.prefixes[base as usize..].first_chunk_mut().expect("blocks fit into a lane");
+            // SAFETY: as above.
+            unsafe { D::store(near[p], bytes) };
+            lengths[p] = append(mask, base as u16, &mut lane.places, lengths[p]);
         }
     }
+}
+
+/// Appends the places of `mask`, plus `base`, and returns the new length; what stands beyond it is arbitrary.
+///
+/// A block holds one hit on average, seldom more than three: three are written without asking, because the vector units
+/// are busy, the others are not, and a mispredicted branch would cost as much as the block.
+#[inline(always)]
+fn append(mask: u64, base: u16, places: &mut [u16; LANE_MAX + SPARE], length: usize) -> usize {
+    let count = mask.count_ones() as usize;
+    let mut rest = mask;
+    // Never beyond the lane: each block before this one appended at most 64.
+    let to = &mut places[length..];
+    for place in &mut to[..SPARE] {
+        *place = base.wrapping_add(rest.trailing_zeros() as u16);
+        rest &= rest.wrapping_sub(1);
+    }
+    let mut index = SPARE;
+    while rest != 0 {
+        to[index] = base.wrapping_add(rest.trailing_zeros() as u16);
+        rest &= rest - 1;
+        index += 1;
+    }
+    length + count
 }

@@ -17,25 +17,23 @@ pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P]
 struct Neon;
 
 impl Distances for Neon {
-    /// By lane, sixteen to a register.
+    /// By place, sixteen to a register.
     type Near = [uint8x16_t; 4];
 
     #[inline(always)]
-    unsafe fn distances<const P: usize>(block: &Block, codes: &[[u64; 2]; P]) -> [Self::Near; P] {
+    unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P] {
         // SAFETY: NEON is there by the caller's promise. Each load reads two slots from `8 * k + 2 * quarter`, with
         // `k < 8`, `quarter < 4`, and 8 * 7 + 2 * 3 + 2 = 64.
         unsafe {
             let mut near = [[vdupq_n_u8(0); 4]; P];
             for quarter in 0..4 {
                 for p in 0..P {
-                    let code = [vdupq_n_u64(codes[p][0]), vdupq_n_u64(codes[p][1])];
+                    let code = vdupq_n_u64(codes[p]);
                     let mut counts = [vdupq_n_u8(0); 8];
                     for (k, count) in counts.iter_mut().enumerate() {
                         let slot = 8 * k + 2 * quarter;
-                        let first = veorq_u64(vld1q_u64(block.words[0].as_ptr().add(slot)), code[0]);
-                        let second = veorq_u64(vld1q_u64(block.words[1].as_ptr().add(slot)), code[1]);
-                        *count =
-                            vaddq_u8(vcntq_u8(vreinterpretq_u8_u64(first)), vcntq_u8(vreinterpretq_u8_u64(second)));
+                        let words = vld1q_u64(block.prefixes.as_ptr().add(slot));
+                        *count = vcntq_u8(vreinterpretq_u8_u64(veorq_u64(words, code)));
                     }
                     let four = [
                         vpaddq_u8(counts[0], counts[1]),
@@ -59,20 +57,24 @@ impl Distances for Neon {
             if vminvq_u8(least) >= limit {
                 return 0;
             }
-            let bytes = Self::bytes(near);
-            (0..BLOCK_MINUTIAE).fold(0, |mask, lane| mask | u64::from(bytes[lane] < limit) << lane)
+            // Bit `i % 8` of each byte that is below, then three pairwise additions gather eight bytes into one.
+            let bits: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
+            let bits = vld1q_u8(bits.as_ptr());
+            let limit = vdupq_n_u8(limit);
+            let low = vpaddq_u8(vandq_u8(vcltq_u8(near[0], limit), bits), vandq_u8(vcltq_u8(near[1], limit), bits));
+            let high = vpaddq_u8(vandq_u8(vcltq_u8(near[2], limit), bits), vandq_u8(vcltq_u8(near[3], limit), bits));
+            let both = vpaddq_u8(low, high);
+            vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(both, both)))
         }
     }
 
     #[inline(always)]
-    unsafe fn bytes(near: Self::Near) -> [u8; BLOCK_MINUTIAE] {
-        let mut bytes = [0; BLOCK_MINUTIAE];
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]) {
         // SAFETY: NEON is there by the caller's promise; four stores of 16 bytes into 64.
         unsafe {
             for (quarter, register) in near.into_iter().enumerate() {
                 vst1q_u8(bytes.as_mut_ptr().add(16 * quarter), register);
             }
         }
-        bytes
     }
 }

@@ -5,15 +5,15 @@ use super::{BLOCK_MINUTIAE, Block, Distances};
 pub(super) struct Portable;
 
 impl Distances for Portable {
+    /// By slot, which is how the words lie; `below` turns it into places.
     type Near = [u8; BLOCK_MINUTIAE];
 
     #[inline(always)]
-    unsafe fn distances<const P: usize>(block: &Block, codes: &[[u64; 2]; P]) -> [Self::Near; P] {
+    unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P] {
         let mut near = [[0; BLOCK_MINUTIAE]; P];
         for (near, code) in near.iter_mut().zip(codes) {
-            // By slot, which is how the words lie; `below` and `bytes` turn it into lane order.
-            for ((distance, first), second) in near.iter_mut().zip(&block.words[0]).zip(&block.words[1]) {
-                *distance = ((first ^ code[0]).count_ones() + (second ^ code[1]).count_ones()) as u8;
+            for (distance, word) in near.iter_mut().zip(&block.prefixes) {
+                *distance = (word ^ code).count_ones() as u8;
             }
         }
         near
@@ -25,11 +25,12 @@ impl Distances for Portable {
         if closest >= limit {
             return 0;
         }
-        (0..BLOCK_MINUTIAE).fold(0, |mask, lane| mask | u64::from(near[Block::slot(lane)] < limit) << lane)
+        let bit = |place: usize| u64::from(near[Block::slot(place)] < limit) << place;
+        (0..BLOCK_MINUTIAE).fold(0, |mask, place| mask | bit(place))
     }
 
     #[inline(always)]
-    unsafe fn bytes(near: Self::Near) -> [u8; BLOCK_MINUTIAE] {
-        std::array::from_fn(|lane| near[Block::slot(lane)])
+    unsafe fn store(near: Self::Near, bytes: &mut [u8; BLOCK_MINUTIAE]) {
+        *bytes = std::array::from_fn(|place| near[Block::slot(place)]);
     }
 }
