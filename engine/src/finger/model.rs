@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use super::compare::FEATURES;
 use super::cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};
 use super::features::{Code, FingerFeatures};
+use crate::kernel::project::project;
 use crate::kernel::{Isa, vectorize};
 use crate::template::{FingerTemplate, Minutia};
 
@@ -215,19 +216,17 @@ impl Model {
 
     pub(crate) fn features_unchecked(&self, minutiae: &[Minutia]) -> FingerFeatures {
         let mut raw = Vec::with_capacity(minutiae.len());
-        let codes = vectorize(Isa::active(), || {
-            neighbourhoods(minutiae, &mut raw);
-            raw.iter().map(|raw| self.code(raw)).collect()
-        });
+        vectorize(Isa::active(), || neighbourhoods(minutiae, &mut raw));
+        let codes = raw.iter().map(|raw| self.code(raw)).collect();
         FingerFeatures::new(minutiae.to_vec(), codes)
     }
 
-    #[inline(always)]
     pub(crate) fn code(&self, raw: &Raw) -> Code {
         let wide: [i16; RAW_DIMENSIONS] = raw.map(i16::from);
+        let mut sums = [0i32; CODE_BITS];
+        project(Isa::active(), &self.weights, &wide, &mut sums);
         let mut code = [0u64; 4];
-        for (bit, (weights, &threshold)) in self.weights.iter().zip(&self.thresholds).enumerate() {
-            let sum: i32 = weights.iter().zip(&wide).map(|(&w, &v)| i32::from(w) * i32::from(v)).sum();
+        for (bit, (sum, threshold)) in sums.iter().zip(&self.thresholds).enumerate() {
             code[bit / 64] |= u64::from(sum > threshold) << (bit % 64);
         }
         code

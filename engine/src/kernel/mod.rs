@@ -8,6 +8,7 @@ pub mod dot_i4;
 pub mod dot_i8;
 pub mod hamming;
 mod prefetch;
+pub mod project;
 mod vectorize;
 
 pub use prefetch::prefetch;

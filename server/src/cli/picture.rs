@@ -37,7 +37,7 @@ impl Panel<'_> {
 
 /// An SVG 1.1 document: `probe` left, `reference` right, at one scale; every minutia with its direction, endings as
 /// dots, bifurcations as diamonds, others as rings; matched `pairs` (indices into the templates' minutiae; one out of
-/// range is left out) in colour and joined by lines. `titles` name the probe and the reference; `score` is the
+/// range is left out) in colour, numbered and joined by lines. `titles` name the probe and the reference; `score` is the
 /// comparison score as [`f32`] with one decimal.
 pub fn comparison_svg(
     probe: &FingerTemplate,
@@ -59,11 +59,13 @@ pub fn comparison_svg(
         Panel { template: probe, left, top: HEAD, width: w1, height: h1, scale },
         Panel { template: reference, left: left + w1 + GAP, top: HEAD, width: w2, height: h2, scale },
     ];
-    let pairs: Vec<(usize, usize)> = pairs
+    let mut pairs: Vec<(usize, usize)> = pairs
         .iter()
         .map(|&(p, r)| (usize::from(p), usize::from(r)))
         .filter(|&(p, r)| p < probe.minutiae().len() && r < reference.minutiae().len())
         .collect();
+    // Numbered and coloured from top to bottom, so that neighbours differ.
+    pairs.sort_by_key(|&(p, r)| (probe.minutiae()[p].y, probe.minutiae()[p].x, r));
 
     let mut out = String::with_capacity(64 * 1024);
     let _ = writeln!(
@@ -90,17 +92,18 @@ pub fn comparison_svg(
         );
     }
     for (side, panel) in panels.iter().enumerate() {
-        let mut colours = vec![None; panel.template.minutiae().len()];
+        let mut numbers = vec![None; panel.template.minutiae().len()];
         for (number, &(p, r)) in pairs.iter().enumerate() {
-            colours[if side == 0 { p } else { r }] = Some(colour(number));
+            numbers[if side == 0 { p } else { r }] = Some(number);
         }
-        for matched in [false, true] {
-            for (m, colour) in panel.template.minutiae().iter().zip(&colours) {
-                if colour.is_some() == matched {
-                    let (x, y) = panel.place(m);
-                    mark(&mut out, x, y, m.angle_rad(), m.kind(), colour.unwrap_or(UNMATCHED));
-                }
-            }
+        let marks = || panel.template.minutiae().iter().zip(&numbers).map(|(m, number)| (m, *number, panel.place(m)));
+        for (m, _, (x, y)) in marks().filter(|(_, number, _)| number.is_none()) {
+            mark(&mut out, x, y, m.angle_rad(), m.kind(), UNMATCHED);
+        }
+        for (m, number, (x, y)) in marks() {
+            let Some(number) = number else { continue };
+            mark(&mut out, x, y, m.angle_rad(), m.kind(), colour(number));
+            self::number(&mut out, x, y, m.angle_rad(), number);
         }
     }
     legend(&mut out, left, height - FOOT + 34.0);
@@ -190,6 +193,19 @@ fn mark(out: &mut String, x: f32, y: f32, angle: f32, kind: MinutiaKind, colour:
     };
 }
 
+/// The number of a pair, behind its minutia as seen from the direction, on a halo that keeps it readable over lines.
+fn number(out: &mut String, x: f32, y: f32, angle: f32, number: usize) {
+    let (dx, dy) = (angle.cos(), -angle.sin());
+    let _ = writeln!(
+        out,
+        r##"<text x="{:.1}" y="{:.1}" font-size="9.5" text-anchor="middle" fill="{}" stroke="#f6f6f2" stroke-width="2.5" paint-order="stroke">{}</text>"##,
+        x - 12.0 * dx,
+        y - 12.0 * dy + 3.4,
+        colour(number),
+        number + 1
+    );
+}
+
 fn legend(out: &mut String, left: f32, y: f32) {
     let mut x = left + 8.0;
     let entries = [
@@ -216,7 +232,7 @@ fn legend(out: &mut String, left: f32, y: f32) {
     );
     let _ = writeln!(
         out,
-        r##"<text x="{:.1}" y="{:.1}" font-size="13" fill="#3a3a36">matched pair, one colour each</text>"##,
+        r##"<text x="{:.1}" y="{:.1}" font-size="13" fill="#3a3a36">matched pair, one number each</text>"##,
         x + 42.0,
         y + 5.0
     );
@@ -247,6 +263,7 @@ mod tests {
         // The pair that is out of range is left out; one line more stands in the legend.
         assert_eq!(svg.matches("stroke-opacity").count(), 2 + 1);
         assert_eq!(svg.matches("stroke-linecap").count(), 9 + 7 + 4);
+        assert!(svg.contains(">2</text>") && !svg.contains(">3</text>"));
         assert!(svg.contains("probe: a&lt;b&gt;&amp;&quot;c&quot;") && !svg.contains("a<b>"));
         assert!(svg.contains("comparison score 42.2, 2 matched minutiae"));
         assert_eq!(svg, comparison_svg(&probe, &reference, &[(0, 1), (8, 6)], 42.25, ("a<b>&\"c\"", "r")));

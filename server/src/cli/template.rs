@@ -444,7 +444,8 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<()> {
         for warning in &record.warnings {
             eprintln!("warning: {warning}");
         }
-        println!("{output}: {name}, {views} views, {minutiae} minutiae, {} bytes, 500 dpi", written.len());
+        let plural = if views == 1 { "" } else { "s" };
+        println!("{output}: {name}, {views} view{plural}, {minutiae} minutiae, {} bytes, 500 dpi", written.len());
     }
     Ok(())
 }

@@ -115,12 +115,13 @@ fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 fn edition_of_2004(bytes: &[u8]) -> Format {
     match (be16(bytes, 8), be16(bytes, 10)) {
         (Some(26..), _) => Format::Ansi2004,
-        (Some(0), Some(1..24)) => {
-            // High half of ANSI's long length; or an ISO record that declares less than its own header, which would
-            // be a smaller lie than a megabyte that is not there.
-            let fits = be32(bytes, 10).is_some_and(|length| length as usize <= bytes.len());
-            if fits { Format::Ansi2004 } else { Format::Iso2005 }
+        // High half of ANSI's long length; or an ISO record that declares less than its own header, which would be a
+        // smaller lie than a megabyte that is not there.
+        (Some(0), Some(1..24)) if be32(bytes, 10).is_some_and(|length| length as usize <= bytes.len()) => {
+            Format::Ansi2004
         }
+        // A long length that would have fitted the short form, and is exact.
+        (Some(0), Some(0)) if be32(bytes, 10).is_some_and(|length| length as usize == bytes.len()) => Format::Ansi2004,
         _ => Format::Iso2005,
     }
 }

@@ -142,9 +142,6 @@ fn check(document: Document, view: usize, offset: usize) -> Result<(RawView, Ext
     let Some(position) = FingerPosition::new(document.position) else {
         return refuse("position", "0 (unknown) to 10", &document.position);
     };
-    if document.impression_type > 15 {
-        return refuse("impression_type", "0 to 15", &document.impression_type);
-    }
     if document.quality > 100 {
         return refuse("quality", "0 to 100", &document.quality);
     }
@@ -154,8 +151,9 @@ fn check(document: Document, view: usize, offset: usize) -> Result<(RawView, Ext
     }
     let resolution = Resolution::from_px_cm(document.resolution);
     for (name, side) in [("width", document.width), ("height", document.height)] {
-        if !(1.0..=65535.0).contains(&side) || !side_fits(side, resolution.x_px_cm) {
-            return refuse(name, &format!("1 px, to {SIDE_PX_MAX} px at 500 dpi"), &side);
+        // A quarter pixel is the smallest side that a normalised template can have.
+        if !(0.25..=65535.0).contains(&side) || !side_fits(side, resolution.x_px_cm) {
+            return refuse(name, &format!("0.25 px, to {SIDE_PX_MAX} px at 500 dpi"), &side);
         }
     }
     let Ok(extractor) = Extractor::new(&document.extractor) else {

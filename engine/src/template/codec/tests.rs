@@ -79,6 +79,26 @@ fn every_edition_reads_the_same_print() {
 }
 
 #[test]
+fn the_long_length_of_ansi_2004_is_told_from_the_length_of_iso_2005() {
+    let mut short = ANSI_2004.to_vec();
+    short.splice(8..10, [0, 0, 0, 0, 0, 48]);
+    assert_eq!(read(&short).unwrap().format, Format::Ansi2004);
+    // 64 views of 255 minutiae: 98,590 bytes.
+    let view: Vec<u8> =
+        [2, 0, 80, 255].into_iter().chain([0x40, 100, 0, 2, 45, 50].repeat(255)).chain([0, 0]).collect();
+    let mut long = [&short[..28], &[64, 0], &view.repeat(64)[..]].concat();
+    let length = (long.len() as u32).to_be_bytes();
+    long[10..14].copy_from_slice(&length);
+    let record = read(&long).unwrap();
+    assert_eq!((record.format, record.views.len(), record.warnings.len()), (Format::Ansi2004, 64, 64));
+    let mut iso = [&ISO_2005[..22], &[64, 0], &view.repeat(64)[..]].concat();
+    let length = (iso.len() as u32).to_be_bytes();
+    iso[8..12].copy_from_slice(&length);
+    assert_eq!(read(&iso).unwrap().format, Format::Iso2005);
+    assert!(matches!(read(&iso[..iso.len() - 1]), Err(DecodeError::Truncated { format: Format::Iso2005, .. })));
+}
+
+#[test]
 fn writing_what_was_read_at_500_dpi_changes_the_order_of_minutiae_only() {
     let record = read(ISO_2005).unwrap();
     let written = encode_iso_2005(&record.views).unwrap();
@@ -202,6 +222,28 @@ fn json_carries_a_normalised_template_without_loss() {
         assert_eq!(a.template, b.template);
     }
     assert_eq!(read(encode_json(&views[..1]).as_bytes()).unwrap().views[0].template, views[0].template);
+}
+
+/// Found by fuzzing: the editions of 2009 and 2011 have a whole byte for it.
+#[test]
+fn json_carries_every_impression_type_of_the_later_editions() {
+    let record = read(&with(ANSI_2009, 23, 0xc6)).unwrap();
+    assert_eq!(record.views[0].impression_type, 0xc6);
+    assert_eq!(read(encode_json(&record.views).as_bytes()).unwrap().views[0].impression_type, 0xc6);
+    assert_eq!(encode_iso_2005(&record.views), Err(EncodeError::ImpressionType { found: 0xc6 }));
+}
+
+/// Found by fuzzing: one pixel at 1,000 px/cm is less than one at 500 dpi.
+#[test]
+fn json_carries_an_image_of_less_than_a_pixel() {
+    let mut bytes = with(&with(ISO_2005, 15, 1), 27, 0);
+    bytes[18..22].copy_from_slice(&[3, 232, 3, 232]);
+    bytes.drain(28..40);
+    bytes[11] -= 12;
+    let record = read(&bytes).unwrap();
+    assert_eq!(record.views[0].template.width, 1);
+    assert_eq!(read(encode_json(&record.views).as_bytes()).unwrap().views[0].template, record.views[0].template);
+    assert_eq!(read(&encode_iso_2005(&record.views).unwrap()).unwrap().width_px, 1);
 }
 
 #[test]
