@@ -31,6 +31,8 @@ enum Command {
     Identify(cli::identify::IdentifyArgs),
     /// Compare with one subject of a data folder (1:1).
     Verify(cli::verify::VerifyArgs),
+    /// Measure this machine on synthetic people.
+    Capacity(cli::capacity::CapacityArgs),
     /// Compare two finger templates.
     Compare(cli::compare::CompareArgs),
     /// Show or convert template files.
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => cli::import::run(args),
         Command::Identify(args) => cli::identify::run(args),
         Command::Verify(args) => cli::verify::run(args),
+        Command::Capacity(args) => cli::capacity::run(args),
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),
         Command::Gallery(args) => cli::gallery::run(args),

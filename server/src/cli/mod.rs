@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad input ([`BadInput`]).
 
+pub mod capacity;
 pub mod collection;
 pub mod compare;
 pub mod demo;
