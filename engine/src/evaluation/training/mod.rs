@@ -20,9 +20,10 @@ pub use pairs::{comparable, comparison_pairs};
 use super::LabelledPrint;
 use super::random::Random;
 use crate::finger::{
-    CODE_BITS, CompareProbe, FEATURES, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCREEN_BITS, Scratch,
+    CODE_BITS, Code, CompareProbe, FEATURES, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCREEN_BITS, Scratch,
     WEIGHT_MAX, compare_measured, compare_pairs, neighbourhoods,
 };
+use crate::kernel::{Isa, vectorize};
 use logistic::Sample;
 
 /// The seed of the shipped model.
@@ -78,6 +79,32 @@ struct Training<'a> {
 /// # Errors
 /// Too few prints, or a degenerate set.
 pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingError> {
+    let training = Training::new(prints, seed)?;
+    let mut model = training.unsupervised()?;
+    let mut mates = Vec::new();
+    let mut found = [0.0; 2];
+    for _ in 0..3 {
+        (model, _) = training.score(&model, 4)?;
+        mates = training.mates(&model);
+        if mates.len() < 1000 {
+            return Err(TrainingError::TooLittle { prints: prints.len(), mates: mates.len() });
+        }
+        (model, found) = training.codes(&mates)?;
+    }
+    let (model, _) = training.score(&model, 1)?;
+    Ok(Trained { model, mates: mates.len(), found })
+}
+
+/// Fits the score anew for a model whose codes stay.
+///
+/// # Errors
+/// Too few prints, or a degenerate set.
+pub fn train_score(model: &Model, prints: &[LabelledPrint], seed: u64) -> Result<Model, TrainingError> {
+    Ok(Training::new(prints, seed)?.score(model, 1)?.0)
+}
+
+impl<'a> Training<'a> {
+    fn new(prints: &'a [LabelledPrint], seed: u64) -> Result<Self, TrainingError> {
     let raws = prints
         .par_iter()
         .map(|p| {
@@ -98,23 +125,9 @@ pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingErr
             non_mated.push((a as u32, b as u32));
         }
     }
-    let training = Training { prints, raws, mated, non_mated, seed };
-    let mut model = training.unsupervised()?;
-    let mut mates = Vec::new();
-    let mut found = [0.0; 2];
-    for _ in 0..3 {
-        (model, _) = training.score(&model, 4)?;
-        mates = training.mates(&model);
-        if mates.len() < 1000 {
-            return Err(TrainingError::TooLittle { prints: prints.len(), mates: mates.len() });
-        }
-        (model, found) = training.codes(&mates)?;
-    }
-    let (model, _) = training.score(&model, 1)?;
-    Ok(Trained { model, mates: mates.len(), found })
+    Ok(Training { prints, raws, mated, non_mated, seed })
 }
 
-impl Training<'_> {
     fn flat(&self) -> (Vec<Raw>, Vec<u32>) {
         let mut starts = Vec::with_capacity(self.raws.len());
         let mut flat = Vec::new();
@@ -164,12 +177,12 @@ impl Training<'_> {
             score_bias: 0.0,
         };
         let open = Model::from_parts(parts);
-        let (screen, local) = self.unrelated(&open, flat);
+        let (screen, local) = self.unrelated(&encode(&open, flat));
         open.with_limits(quantile(&screen, SCREEN_PASS), quantile(&local, LOCAL_PASS))
     }
 
     /// Sorted Hamming distances of random minutia pairs with similar direction or not: over the screen's bits, over all.
-    fn unrelated(&self, model: &Model, flat: &[Raw]) -> (Vec<u32>, Vec<u32>) {
+    fn unrelated(&self, flat: &[Code]) -> (Vec<u32>, Vec<u32>) {
         let mut random = Random::new(self.seed ^ 2);
         let (mut screen, mut local) = (Vec::new(), Vec::new());
         for _ in 0..200_000 {
@@ -177,7 +190,7 @@ impl Training<'_> {
             if a.abs_diff(b) < 300 {
                 continue; // likely the same or a mated print
             }
-            let (s, l) = distances(model, &flat[a], &flat[b]);
+            let (s, l) = distances(&flat[a], &flat[b]);
             screen.push(s);
             local.push(l);
         }
@@ -280,11 +293,12 @@ impl Training<'_> {
         let mut score_weights = [0.0; FEATURES];
         score_weights[FEATURES - 1] = 1.0;
         let model = self.model(&columns, &lda.mean, &flat, score_weights);
-        let (screen, local) = self.unrelated(&model, &flat);
+        let codes = encode(&model, &flat);
+        let (screen, local) = self.unrelated(&codes);
         let (t_screen, t_local) = (quantile(&screen, 1e-3), quantile(&local, 1e-3));
         let mut found = [0.0; 2];
         for &(a, b) in mates.iter().step_by(7) {
-            let (s, l) = distances(&model, &flat[a as usize], &flat[b as usize]);
+            let (s, l) = distances(&codes[a as usize], &codes[b as usize]);
             found[0] += f64::from(u8::from(s < t_screen));
             found[1] += f64::from(u8::from(l < t_local));
         }
@@ -292,8 +306,15 @@ impl Training<'_> {
     }
 }
 
-fn distances(model: &Model, a: &Raw, b: &Raw) -> (u32, u32) {
-    let (a, b) = (model.code(a), model.code(b));
+fn encode(model: &Model, raws: &[Raw]) -> Vec<Code> {
+    let isa = Isa::active();
+    raws.par_chunks(256)
+        .map(|chunk| vectorize(isa, || chunk.iter().map(|raw| model.code(raw)).collect::<Vec<_>>()))
+        .flatten()
+        .collect()
+}
+
+fn distances(a: &Code, b: &Code) -> (u32, u32) {
     let d: [u32; 4] = std::array::from_fn(|w| (a[w] ^ b[w]).count_ones());
     (d[0] + d[1], d[0] + d[1] + d[2] + d[3])
 }
