@@ -72,6 +72,7 @@ fn main() {
             }
         }
     }
+    for (k,(m,_)) in &all { if !k.starts_with('z') { println!("{k}: mated at the lowest score {:.2} %", 100.0*m.iter().filter(|s| **s <= -20.0).count() as f64 / m.len() as f64); } }
     println!("{:24} {:>6} {:>7}  EER   @1e-2  @1e-3  @1e-4", "", "mated", "non");
     for (k, (m, n)) in all {
         if k.starts_with('z') && !verbose { continue; }

@@ -32,7 +32,7 @@ pub const SEED: u64 = 20_26;
 const DIRECTIONS: usize = 128;
 const MATES_MAX: usize = 120_000;
 const ROTATION_SAMPLES: usize = 4_000;
-const NON_MATED_SAMPLES: usize = 60_000;
+const NON_MATED_SAMPLES: usize = 24_000;
 /// The share of unrelated minutia pairs that the local limit lets through.
 const LOCAL_PASS: f64 = 0.03;
 /// The same for the screen's limit.
