@@ -1,1 +1,3 @@
 //! The criterion benches live beside this file; see README.md.
+
+pub mod faces;

@@ -4,6 +4,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`codec`] | how structured records become bytes (bincode) |
 //! | [`template`] | domain types and codecs of the standards; no I/O |
 //! | [`kernel`] | slices in, scores out, one dispatch by CPU |
 //! | [`finger`], [`face`] | descriptor, screen, comparison, bounds, score calibration of a modality |
@@ -13,6 +14,7 @@
 //! | [`decision`] | fusion, thresholds, bands, the rules of each purpose |
 //! | [`evaluation`] | error rates, calibration, training |
 
+pub mod codec;
 pub mod decision;
 pub mod evaluation;
 pub mod face;

@@ -1,4 +1,71 @@
 //! The parts of the `duynhat` binary.
 
 pub mod cli;
+pub mod http;
+pub mod registry;
 pub mod service;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// One person, one identity: biometric deduplication.
+#[derive(Parser)]
+#[command(name = "duynhat", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or bad input.\n\
+    DUYNHAT_KERNEL=portable|avx2|avx512|neon forces a kernel; every kernel gives the same results.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Enrol synthetic people, start a server on loopback and play stations against it.
+    Demo(cli::demo::DemoArgs),
+    /// Serve the HTTP API on a data folder.
+    Serve(cli::serve::ServeArgs),
+    /// Take finger templates or face embeddings over into a data folder.
+    Import(cli::import::ImportArgs),
+    /// Search a data folder (1:N).
+    Identify(cli::identify::IdentifyArgs),
+    /// Compare with one subject of a data folder (1:1).
+    Verify(cli::verify::VerifyArgs),
+    /// Compare two finger templates.
+    Compare(cli::compare::CompareArgs),
+    /// Show or convert template files.
+    Template(cli::template::TemplateArgs),
+    /// Look at a data folder.
+    Gallery(cli::gallery::GalleryArgs),
+    /// Compare everyone of a data folder with everyone.
+    Reverify(cli::reverify::ReverifyArgs),
+}
+
+/// Parses the command line, runs the command and reports its errors.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.command {
+        Command::Demo(args) => cli::demo::run(args),
+        Command::Serve(args) => cli::serve::run(args),
+        Command::Import(args) => cli::import::run(args),
+        Command::Identify(args) => cli::identify::run(args),
+        Command::Verify(args) => cli::verify::run(args),
+        Command::Compare(args) => cli::compare::run(args),
+        Command::Template(args) => cli::template::run(args),
+        Command::Gallery(args) => cli::gallery::run(args),
+        Command::Reverify(args) => cli::reverify::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A closed pipe is the reader's choice, not a failure worth words.
+            let pipe = error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>());
+            if pipe.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("duynhat: {error:#}");
+            let usage = error.chain().any(|e| e.is::<cli::BadInput>());
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}

@@ -1,1 +1,3 @@
 //! Support for the workspace tests.
+
+pub mod records;

@@ -206,7 +206,11 @@ fn weighted_summary(sorted: &[LabelledScore], times: &[u32]) -> Summary {
         let score = sorted[at].score;
         while at < sorted.len() && sorted[at].score == score {
             let s = &sorted[at];
-            if s.a == s.b { accepted += weight(s) } else { false_accepted += weight(s) }
+            if s.a == s.b {
+                accepted += weight(s)
+            } else {
+                false_accepted += weight(s)
+            }
             at += 1;
         }
         let fnmr = 1.0 - accepted as f64 / mated.max(1) as f64;

@@ -130,8 +130,7 @@ impl Model {
         if weights.iter().flatten().any(|w| f64::from(w.unsigned_abs()) > WEIGHT_MAX) {
             return Err(ModelError::Range);
         }
-        let thresholds =
-            thresholds.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let thresholds = thresholds.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let mut floats = rest.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let score_weights: [f32; FEATURES] = std::array::from_fn(|_| floats.next().unwrap_or(f32::NAN));
         let score_bias = floats.next().unwrap_or(f32::NAN);
@@ -262,8 +261,7 @@ fn check_print(minutiae: &[Minutia]) -> Result<(), FeatureError> {
         return Err(FeatureError::TooFew { found: minutiae.len() });
     }
     let span = |values: &dyn Fn(&Minutia) -> u16| {
-        let (low, high) =
-            minutiae.iter().map(values).fold((u16::MAX, 0), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = minutiae.iter().map(values).fold((u16::MAX, 0), |(low, high), v| (low.min(v), high.max(v)));
         high - low
     };
     if span(&|m| m.x).max(span(&|m| m.y)) < SPAN_QUARTER_PX_MIN {

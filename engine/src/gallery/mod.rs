@@ -1,1 +1,320 @@
-//! gallery
+//! The gallery: every reference, in memory-mapped columns.
+//!
+//! A projection of the log: it can be thrown away and rebuilt. Its unit is the *block* of up to 256 consecutive
+//! references (a row number within a block fits a byte), 256 of which make a *stripe*, a folder of column files. New
+//! references stand in blocks in memory, in the very layout of the files, so that they are searched by the same
+//! kernels; whole blocks move into files at a flush.
+//!
+//! Invariants:
+//! - Rows are in log order. A row, once given, is never given again.
+//! - A published [`Snapshot`] never changes.
+//! - The manifest's `replay_from` is a position from which replaying the log onto the files gives the present state;
+//!   replaying an event whose effect is already there changes nothing.
+
+mod block;
+mod column;
+mod error;
+mod faces;
+mod files;
+mod lock;
+mod map;
+mod overlay;
+mod payload;
+mod reference;
+mod snapshot;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use block::{BLOCK_ROWS, Block, FaceColumn, FingerColumn};
+pub use column::ColumnId;
+pub use error::GalleryError;
+pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
+pub use files::{GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use lock::FolderLock;
+pub use overlay::Overlay;
+pub use payload::{Prints, StoredPrint};
+pub use reference::{Prepared, PreparedFinger, Reference};
+pub use snapshot::Snapshot;
+
+use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
+
+/// Whole blocks in memory from which on [`Gallery::wants_flush`] holds: 4,096 references.
+const FLUSH_BLOCKS: usize = 16;
+/// References of a face model from which its basis is learned.
+const BASIS_SAMPLE: usize = 4_096;
+/// Seed of that sample's order.
+const BASIS_SEED: u64 = 1;
+
+/// The writer's side of the gallery.
+pub struct Gallery {
+    dir: PathBuf,
+    id: [u8; 16],
+    finger_model: String,
+    writable: bool,
+    stripes: Vec<StripeFiles>,
+    filed: Arc<Vec<Arc<Block>>>,
+    /// Whole blocks, not yet in files.
+    whole: Vec<Arc<Block>>,
+    /// The last, partial block in pieces, each at least twice as long as the next.
+    pieces: Vec<Arc<Block>>,
+    /// The references of `pieces`, to merge them.
+    partial: Vec<Arc<Reference>>,
+    overlay: Overlay,
+    models: Arc<FaceModels>,
+    rows: u64,
+    replay_from: u64,
+    published: Arc<ArcSwap<Snapshot>>,
+}
+
+impl Gallery {
+    /// Opens the gallery in `dir` or, when nothing is there, starts an empty one (in memory until the first flush).
+    /// Opening reads the manifest, the directories and the overlay; columns are mapped, not read.
+    ///
+    /// # Errors
+    /// Damage with file and offset, another gallery's files, another model, an unknown format version, I/O.
+    pub fn open(dir: &Path, id: [u8; 16], finger_model: &str, writable: bool) -> Result<Self, GalleryError> {
+        let manifest: Option<Manifest> = files::read_record(&dir.join("MANIFEST"), MANIFEST_MAGIC)?;
+        let mut gallery = Self {
+            dir: dir.into(),
+            id,
+            finger_model: finger_model.to_owned(),
+            writable,
+            stripes: Vec::new(),
+            filed: Arc::default(),
+            whole: Vec::new(),
+            pieces: Vec::new(),
+            partial: Vec::new(),
+            overlay: Overlay::default(),
+            models: Arc::default(),
+            rows: 0,
+            replay_from: 1,
+            published: Arc::new(ArcSwap::from_pointee(Snapshot {
+                filed: Arc::default(),
+                tail: Vec::new(),
+                models: Arc::default(),
+                overlay: Overlay::default(),
+                rows: 0,
+                position: 0,
+            })),
+        };
+        if let Some(manifest) = manifest {
+            gallery.load(manifest)?;
+        }
+        gallery.publish(gallery.replay_from - 1);
+        Ok(gallery)
+    }
+
+    fn load(&mut self, manifest: Manifest) -> Result<(), GalleryError> {
+        let path = self.dir.join("MANIFEST");
+        if manifest.gallery != self.id {
+            return Err(GalleryError::Foreign { path });
+        }
+        if manifest.finger_model != self.finger_model {
+            return Err(GalleryError::Model { expected: self.finger_model.clone(), found: manifest.finger_model });
+        }
+        let models = FaceModels::restore(manifest.face_models);
+        self.models = Arc::new(models.map_err(|what| GalleryError::corrupt(&path, 16, what))?);
+        let mut filed = Vec::new();
+        for number in 0..manifest.stripes {
+            let (stripe, blocks) = StripeFiles::open(&self.dir, number, self.id)?;
+            self.stripes.push(stripe);
+            for block in blocks {
+                // A crash between directory and manifest leaves blocks that the manifest does not know: their rows
+                // are replayed from the log, so they are forgotten here and written again.
+                if block.first_row >= manifest.rows {
+                    if let Some(stripe) = self.stripes.last_mut() {
+                        stripe.directory.blocks.retain(|b| b.first_row < manifest.rows);
+                    }
+                    break;
+                }
+                if block.first_row != self.rows {
+                    let what = format!("a block begins at row {}; expected {}", block.first_row, self.rows);
+                    let path = StripeFiles::path(&self.dir, number).join("DIRECTORY");
+                    return Err(GalleryError::corrupt(&path, 16, what));
+                }
+                self.rows += u64::from(block.rows);
+                filed.push(block);
+            }
+        }
+        if self.rows != manifest.rows {
+            let what = format!("{} rows recorded, {} found in the stripes", manifest.rows, self.rows);
+            return Err(GalleryError::corrupt(&path, 16, what));
+        }
+        self.filed = Arc::new(filed);
+        self.replay_from = manifest.replay_from;
+        let overlay_path = self.dir.join("OVERLAY");
+        let overlay: Option<StoredOverlay> = files::read_record(&overlay_path, OVERLAY_MAGIC)?;
+        if let Some(stored) = overlay {
+            if stored.gallery != self.id {
+                return Err(GalleryError::Foreign { path: overlay_path });
+            }
+            self.overlay = Overlay::restore(&stored);
+        }
+        Ok(())
+    }
+
+    /// The log position from which events must be replayed onto what [`Gallery::open`] found.
+    pub fn replay_from(&self) -> u64 {
+        self.replay_from
+    }
+
+    /// The latest published view; cheap, from any thread.
+    pub fn published(&self) -> Arc<ArcSwap<Snapshot>> {
+        self.published.clone()
+    }
+
+    /// Adds references, in log order. They are searched from the next [`Gallery::publish`] on.
+    ///
+    /// # Errors
+    /// Too many face models, or damage found while a face basis is learned.
+    pub fn add(&mut self, references: Vec<Reference>) -> Result<(), GalleryError> {
+        for reference in &references {
+            for face in &reference.prepared.faces {
+                if self.models.number_of(face).is_none() {
+                    Arc::make_mut(&mut self.models).admit(face)?;
+                }
+            }
+        }
+        let mut references = references.into_iter().map(Arc::new).peekable();
+        while references.peek().is_some() {
+            let room = BLOCK_ROWS - self.partial.len();
+            let start = self.partial.len();
+            self.partial.extend(references.by_ref().take(room));
+            self.rows += (self.partial.len() - start) as u64;
+            if self.partial.len() == BLOCK_ROWS {
+                let first_row = self.rows - BLOCK_ROWS as u64;
+                self.whole.push(Arc::new(Block::build(first_row, &self.partial, &self.models)?));
+                self.partial.clear();
+                self.pieces.clear();
+                self.learn_bases()?;
+            } else {
+                self.add_piece(start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a piece of the partial block's references from `start` on, merged with the pieces before it that are
+    /// less than twice as long: a reference is laid out again at most 8 times before its block is whole.
+    fn add_piece(&mut self, mut start: usize) -> Result<(), GalleryError> {
+        while let Some(last) = self.pieces.last() {
+            if (last.rows as usize) >= 2 * (self.partial.len() - start) {
+                break;
+            }
+            start -= last.rows as usize;
+            self.pieces.pop();
+        }
+        let first_row = self.rows - (self.partial.len() - start) as u64;
+        self.pieces.push(Arc::new(Block::build(first_row, &self.partial[start..], &self.models)?));
+        Ok(())
+    }
+
+    /// Learns the basis of a face model once the gallery holds enough of its references. The stored codes change with
+    /// it, search results do not (the search is exact under any basis).
+    fn learn_bases(&mut self) -> Result<(), GalleryError> {
+        let young: Vec<u8> = (0u8..).zip(self.models.iter()).filter(|(_, m)| m.bases() == 1).map(|(n, _)| n).collect();
+        for number in young {
+            let mut sample: Vec<&[f32]> = Vec::new();
+            for block in self.filed.iter().chain(&self.whole) {
+                if let Some(faces) = block.faces(&self.models, number)? {
+                    sample.extend((0..faces.rows.len()).map(|entry| faces.block.originals.values(entry)));
+                }
+                if sample.len() >= BASIS_SAMPLE {
+                    break;
+                }
+            }
+            if sample.len() >= BASIS_SAMPLE {
+                sample.truncate(BASIS_SAMPLE);
+                if let Ok(basis) = crate::face::Basis::learn(&sample, BASIS_SEED) {
+                    Arc::make_mut(&mut self.models).adopt(number, basis);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the row that the event at `position` made out of every later search.
+    ///
+    /// # Errors
+    /// Damage or I/O.
+    pub fn withdraw(&mut self, position: u64) -> Result<(), GalleryError> {
+        if let Some(row) = self.view(0).row_of(position)? {
+            self.overlay.withdraw(row);
+        }
+        Ok(())
+    }
+
+    /// Counts the row that the event at `position` made to `subject`.
+    ///
+    /// # Errors
+    /// Damage or I/O.
+    pub fn set_subject(&mut self, position: u64, subject: &str) -> Result<(), GalleryError> {
+        let view = self.view(0);
+        if let Some(row) = view.row_of(position)? {
+            if view.subject(row)?.as_ref() != subject {
+                self.overlay.set_subject(row, subject);
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self, position: u64) -> Snapshot {
+        Snapshot {
+            filed: self.filed.clone(),
+            tail: self.whole.iter().chain(&self.pieces).cloned().collect(),
+            models: self.models.clone(),
+            overlay: self.overlay.clone(),
+            rows: self.rows,
+            position,
+        }
+    }
+
+    /// Shows what was applied up to `position` to searches from now on.
+    pub fn publish(&self, position: u64) {
+        self.published.store(Arc::new(self.view(position)));
+    }
+
+    /// Whether enough whole blocks wait in memory for a flush to be worth it.
+    pub fn wants_flush(&self) -> bool {
+        self.writable && self.whole.len() >= FLUSH_BLOCKS
+    }
+
+    /// Writes whole blocks and the overlay to the files; `applied` is the last log position applied. A failure leaves
+    /// the files as they were and the gallery as it was: searches go on, and the next flush tries again.
+    ///
+    /// # Errors
+    /// I/O, a full disk among it.
+    pub fn flush(&mut self, applied: u64) -> Result<(), GalleryError> {
+        if !self.writable {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.dir).map_err(|e| GalleryError::io(&self.dir, e))?;
+        while !self.whole.is_empty() {
+            if self.stripes.last().is_none_or(StripeFiles::is_full) {
+                self.stripes.push(StripeFiles::create(&self.dir, self.stripes.len() as u32, self.id)?);
+            }
+            let Some(stripe) = self.stripes.last_mut() else { break };
+            let count = stripe.room().min(self.whole.len());
+            let mapped = stripe.append(&self.whole[..count])?;
+            Arc::make_mut(&mut self.filed).extend(mapped);
+            self.whole.drain(..count);
+        }
+        files::write_record(&self.dir.join("OVERLAY"), OVERLAY_MAGIC, &self.overlay.store(self.id))?;
+        let replay_from = self.partial.first().map_or(applied + 1, |r| r.position);
+        let manifest = Manifest {
+            gallery: self.id,
+            finger_model: self.finger_model.clone(),
+            replay_from,
+            rows: self.rows - self.partial.len() as u64,
+            stripes: self.stripes.iter().filter(|s| !s.directory.blocks.is_empty()).count() as u32,
+            face_models: self.models.store(),
+        };
+        files::write_record(&self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)?;
+        self.replay_from = replay_from;
+        self.publish(applied);
+        Ok(())
+    }
+}

@@ -3,7 +3,14 @@
 //! No threads, no allocation, no knowledge of the gallery. An instruction set is a value ([`Isa`]) that can only be
 //! had when the CPU supports it, so a kernel that takes one needs no further check.
 
+pub mod dot_f32;
+pub mod dot_i4;
+pub mod dot_i8;
+pub mod hamming;
+mod prefetch;
 mod vectorize;
+
+pub use prefetch::prefetch;
 
 use std::fmt;
 use std::sync::OnceLock;

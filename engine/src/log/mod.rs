@@ -1,1 +1,69 @@
-//! log
+//! The event log: the one total order that decides who was first.
+//!
+//! Every state change is an [`Event`] at a position; all other state (gallery, registry) is a projection that can be
+//! rebuilt from here.
+
+mod event;
+mod frame;
+mod journal;
+pub mod projection;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use event::{Created, Decided, Enrolled, Event, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn};
+pub use frame::FORMAT_VERSION;
+pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX};
+
+/// What can go wrong with the log. Damage, the medium and the caller are different things.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// No journal in the folder.
+    #[error("{}: no journal there", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A durable record is damaged, or the file is not what it should be.
+    #[error("{}: damaged at byte {offset}: {what}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// No room; nothing was appended.
+    #[error("no room on disk; nothing was appended")]
+    DiskFull,
+    /// A sync failed: what is on the disk is unknown, nothing more is accepted until a restart.
+    #[error("{}: sync failed, the journal has stopped: {source}", path.display())]
+    Sync {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// An earlier failure stopped the journal.
+    #[error("the journal has stopped after an earlier failure; restart to continue")]
+    Stopped,
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// An event could not be encoded.
+    #[error("an event could not be encoded: {0}")]
+    Encode(String),
+}
+
+impl LogError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+}

@@ -5,11 +5,17 @@
 //! said in its own record type and hands over [`FingerTemplate`]s.
 
 mod check;
+pub mod codec;
 mod face;
 mod finger;
 mod person;
 
 pub use check::{Outcome, Purpose};
+pub use codec::{
+    DecodeError, DecodeOptions, Detection, EncodeError, FaceDecodeError, FaceRows, FingerRecord, Format, RecordView,
+    Resolution, Warning, XytImage, decode, decode_face_base64, decode_face_json, decode_face_npy, detect,
+    encode_iso_2005, encode_json, encode_xyt,
+};
 pub use face::{DIMENSION_MAX, DIMENSION_MIN, FaceTemplate, FaceTemplateError};
 pub use finger::{
     EXTRACTOR_LENGTH_MAX, Extractor, FingerPosition, FingerTemplate, FingerTemplateError, MINUTIAE_MAX, Minutia,

@@ -148,6 +148,17 @@ pub struct SourceDocument {
     pub llr: f32,
 }
 
+/// A reference to take over without a check.
+#[derive(Debug)]
+pub struct EnrolRequest {
+    /// The subject's name.
+    pub subject: String,
+    /// The identity number, if known.
+    pub identity: Option<Identity>,
+    /// What was captured.
+    pub biometrics: Biometrics,
+}
+
 /// A search that leaves nothing in the log.
 #[derive(Debug)]
 pub struct IdentifyRequest {

@@ -1,5 +1,599 @@
 //! The service: log, projections and search behind one door, for HTTP and the command line alike.
+//!
+//! A check goes: features (pool) -> submission (writer, durable, position *s*, reference visible) -> search of every
+//! live reference before *s* (pool) -> decision (writer, durable) -> answer. What was accepted is decided even when
+//! nobody waits any more, and after a restart.
 
 mod api;
+mod decide;
+mod folder;
+mod key;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use duynhat_engine::codec;
+use duynhat_engine::decision::{GateFinding, Policy, fuse, gate};
+use duynhat_engine::finger::screen::ScreenParams;
+use duynhat_engine::finger::{Calibration, Cohort, Model};
+use duynhat_engine::gallery::{Prepared, Snapshot};
+use duynhat_engine::kernel::Isa;
+use duynhat_engine::log::{Enrolled, Event, StoredBiometrics, Submitted};
+use duynhat_engine::search::{Probe, SearchOptions, identify};
+use duynhat_engine::template::{Biometrics, Outcome};
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use api::*;
+pub use decide::Models;
+pub use folder::{Folder, FolderError, ReadOnly, gallery_dir, log_dir, registry_path};
+pub use key::PseudonymKey;
+
+use crate::registry::{Application, Registry, Stage};
+use decide::Job;
+use writer::{Accepted, Command, internal};
+
+impl Models {
+    /// The models that this build ships.
+    ///
+    /// # Errors
+    /// The forced kernel is not available on this machine.
+    pub fn shipped() -> Result<Self, duynhat_engine::kernel::IsaError> {
+        static COHORT: std::sync::OnceLock<Cohort> = std::sync::OnceLock::new();
+        let model = Model::shipped();
+        let tolerance = u8::try_from(model.screen_limit()).unwrap_or(ScreenParams::TOLERANCE_BITS_DEFAULT);
+        let default = || ScreenParams::from_tolerance(ScreenParams::TOLERANCE_BITS_DEFAULT);
+        Ok(Self {
+            model,
+            cohort: COHORT.get_or_init(Cohort::none),
+            calibration: Calibration::shipped(),
+            params: ScreenParams::from_tolerance(tolerance).or_else(|_| default()).unwrap_or_else(|_| unreachable!()),
+            isa: Isa::from_environment()?,
+        })
+    }
+}
+
+/// What a service may use.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// Threads that extract, search and compare.
+    pub threads: usize,
+    /// Checks that may wait for a decision; one more is refused.
+    pub pending_max: usize,
+    /// The decision policy.
+    pub policy: Policy,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { threads, pending_max: 512, policy: Policy::default() }
+    }
+}
+
+/// What the service's threads share.
+pub(crate) struct Shared {
+    dir: PathBuf,
+    models: Models,
+    policy: Policy,
+    pool: rayon::ThreadPool,
+    published: Arc<ArcSwap<Snapshot>>,
+    registry: Mutex<Registry>,
+    key: PseudonymKey,
+    position: AtomicU64,
+    pending: AtomicU64,
+    stopped: AtomicBool,
+    closing: AtomicBool,
+    disk_full: AtomicBool,
+}
+
+impl Shared {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // A reader that panicked leaves a connection that is as good as before.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the module.
+pub struct Service {
+    shared: Arc<Shared>,
+    commands: Mutex<Option<Sender<Command>>>,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    permits: Arc<Semaphore>,
+    pending_max: usize,
+}
+
+impl Service {
+    /// Opens a data folder, making it when it is not there, and goes on with the checks that wait for a decision.
+    ///
+    /// # Errors
+    /// Another process has it, damage with file and offset, I/O.
+    pub fn open(dir: &Path, models: Models, options: ServiceOptions) -> Result<Self, FolderError> {
+        let io = |source| FolderError::Io { path: dir.to_owned(), source };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads)
+            .thread_name(|n| format!("search-{n}"))
+            .build()
+            .map_err(|e| io(std::io::Error::other(e)))?;
+        let folder = pool.install(|| Folder::open(dir, models.model, models.cohort))?;
+        let registry = Registry::open(&registry_path(dir), folder.gallery_id())?;
+        let pending = registry.pending()?;
+        let key = PseudonymKey::open(&dir.join("keys").join("identity.key")).map_err(io)?;
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            models,
+            policy: options.policy,
+            pool,
+            published: folder.published(),
+            registry: Mutex::new(registry),
+            key,
+            position: AtomicU64::new(folder.last_position()),
+            pending: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
+        });
+        let (commands, receiver) = channel();
+        let for_writer = shared.clone();
+        let writer = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || writer::run(folder, &for_writer, &receiver))
+            .map_err(io)?;
+        let service = Self {
+            shared,
+            commands: Mutex::new(Some(commands)),
+            writer: Mutex::new(Some(writer)),
+            permits: Arc::new(Semaphore::new(options.pending_max)),
+            pending_max: options.pending_max,
+        };
+        service.again(&pending);
+        Ok(service)
+    }
+
+    /// Asks a check, and waits up to `wait` for the decision; after that the answer says `pending`.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]. After an error other than [`ServiceError::Internal`] nothing was written.
+    pub async fn check(&self, submission: Submission, wait: Duration) -> Result<CheckDocument, ServiceError> {
+        let deadline = Instant::now() + wait;
+        self.accepting()?;
+        let permit = self.permits.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
+        let request = self.digest(&submission);
+        let application = submission.application.clone();
+        let shared = self.shared.clone();
+        let (submitted, prepared, job) = self.on_pool(move || build(&shared, submission, request)).await??;
+        let accepted = self
+            .command(|reply| Command::Submit { submitted: Box::new(submitted), prepared: Some(prepared), reply })
+            .await?;
+        match accepted {
+            Accepted::Known(known) => self.known(&application, known, deadline).await,
+            Accepted::New { position, snapshot } => {
+                let pending = pending_document(&application, position);
+                let answer = self.start(Job { position, ..job }, Some(snapshot), permit)?;
+                match tokio::time::timeout_at(deadline.into(), answer).await {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(_)) => Err(ServiceError::Internal),
+                    Err(_) => Ok(pending),
+                }
+            }
+        }
+    }
+
+    /// The answer to an application as it stands.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`].
+    pub async fn document(&self, application: &str) -> Result<CheckDocument, ServiceError> {
+        let found = self.shared.registry().application(application).map_err(internal)?;
+        render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)
+    }
+
+    /// Takes an application back. It leaves no reference, and checks that rested on it are decided anew.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`], or the log cannot be written.
+    pub async fn withdraw(&self, application: &str) -> Result<CheckDocument, ServiceError> {
+        self.accepting()?;
+        let code = application.to_owned();
+        let again = self.command(|reply| Command::Withdraw { application: code, reply }).await?;
+        self.again(&again);
+        self.document(application).await
+    }
+
+    /// Searches without leaving anything in the log.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unusable`] when the probe has nothing to compare.
+    pub async fn identify(&self, request: IdentifyRequest) -> Result<IdentifyDocument, ServiceError> {
+        let permit = self.permits.clone().try_acquire_owned();
+        let _permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
+        let shared = self.shared.clone();
+        self.on_pool(move || {
+            let prepared = usable(&shared.models, &request.biometrics)?;
+            identify_prepared(&shared.models, &shared.published.load_full(), &prepared, &request)
+        })
+        .await?
+    }
+
+    /// Compares with one subject.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`], [`ServiceError::Unusable`].
+    pub async fn verify(&self, request: VerifyRequest) -> Result<VerifyDocument, ServiceError> {
+        let permit = self.permits.clone().try_acquire_owned();
+        let _permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
+        let shared = self.shared.clone();
+        self.on_pool(move || verify(&shared, &request)).await?
+    }
+
+    /// Takes references over without a check, in order; returns the first one's position.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn enrol(&self, references: Vec<EnrolRequest>) -> Result<u64, ServiceError> {
+        self.accepting()?;
+        let shared = self.shared.clone();
+        let references = self
+            .on_pool(move || {
+                use rayon::prelude::*;
+                let one = |r: EnrolRequest| {
+                    let prepared = Prepared::new(shared.models.model, shared.models.cohort, &r.biometrics);
+                    let biometrics = StoredBiometrics::from(&r.biometrics);
+                    let identity = r.identity.as_ref().map(|i| shared.key.pseudonym(i));
+                    (Enrolled { subject: r.subject, identity, biometrics }, prepared)
+                };
+                references.into_par_iter().map(one).collect::<Vec<_>>()
+            })
+            .await?;
+        self.command(|reply| Command::Enrol { references, reply }).await
+    }
+
+    /// How things are.
+    pub fn health(&self) -> Health {
+        let shared = &self.shared;
+        let reason = if shared.stopped.load(Ordering::Acquire) {
+            Some("the log or a projection has stopped; see the server's log and restart".to_owned())
+        } else if shared.closing.load(Ordering::Acquire) {
+            Some("shutting down".to_owned())
+        } else if shared.disk_full.load(Ordering::Acquire) {
+            Some("no room on disk".to_owned())
+        } else {
+            None
+        };
+        Health {
+            ready: reason.is_none(),
+            reason,
+            position: shared.position.load(Ordering::Acquire),
+            references: shared.published.load().live(),
+            pending: shared.pending.load(Ordering::Acquire),
+            kernel: shared.models.isa.to_string(),
+        }
+    }
+
+    /// The latest view of the gallery.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.published.load_full()
+    }
+
+    /// Stops taking work, finishes what was accepted, flushes.
+    pub async fn close(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        // Every permit back means that every accepted check is decided.
+        let all = u32::try_from(self.pending_max).unwrap_or(u32::MAX);
+        let _all = self.permits.acquire_many(all).await;
+        while self.shared.pending.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if let Some(sender) = self.commands.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(sender.send(Command::Close));
+        }
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            let _joined = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+    }
+
+    fn accepting(&self) -> Result<(), ServiceError> {
+        let shared = &self.shared;
+        if shared.stopped.load(Ordering::Acquire) || shared.closing.load(Ordering::Acquire) {
+            return Err(ServiceError::Unavailable);
+        }
+        Ok(())
+    }
+
+    fn sender(&self) -> Result<Sender<Command>, ServiceError> {
+        let sender = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sender.ok_or(ServiceError::Unavailable)
+    }
+
+    async fn command<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, ServiceError>>) -> Command,
+    ) -> Result<T, ServiceError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender()?.send(make(reply)).map_err(|_| ServiceError::Unavailable)?;
+        answer.await.map_err(|_| ServiceError::Unavailable)?
+    }
+
+    /// Runs work on the bounded pool, never on a tokio worker.
+    async fn on_pool<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServiceError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.pool.spawn(move || drop(reply.send(work())));
+        // The pool drops the sender only when the work panicked.
+        answer.await.map_err(|_| ServiceError::Internal)
+    }
+
+    /// SHA-256 over what was asked, canonically: the same request in another order of fields is the same.
+    fn digest(&self, s: &Submission) -> [u8; 32] {
+        let pseudonym = |i: &Option<Identity>| i.as_ref().map(|i| self.shared.key.pseudonym(i));
+        let stored = StoredBiometrics::from(&s.biometrics);
+        let all = (
+            (&s.application, s.purpose, &s.station, &s.operator, &s.supersedes),
+            (pseudonym(&s.identity), pseudonym(&s.claimed_identity)),
+            &stored,
+        );
+        // Encoding fails only for types of unknown length; these have one.
+        Sha256::digest(codec::encode(&all).unwrap_or_default()).into()
+    }
+
+    /// Decides a job on the pool; the permit is held until then. A stale decision is searched for again.
+    fn start(
+        &self,
+        job: Job,
+        snapshot: Option<Arc<Snapshot>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Result<CheckDocument, ServiceError>>, ServiceError> {
+        let (reply, answer) = oneshot::channel();
+        let (shared, sender) = (self.shared.clone(), self.sender()?);
+        shared.pending.fetch_add(1, Ordering::AcqRel);
+        let counted = Counted(shared.clone());
+        self.shared.pool.spawn(move || {
+            let result = decide_and_log(&shared, &sender, &job, snapshot);
+            drop((permit, counted));
+            drop(reply.send(result));
+        });
+        Ok(answer)
+    }
+
+    /// Decides submissions that are in the log: after a restart, or because something that they rested on is gone.
+    fn again(&self, positions: &[u64]) {
+        for &position in positions {
+            let (shared, Ok(sender)) = (self.shared.clone(), self.sender()) else { return };
+            shared.pending.fetch_add(1, Ordering::AcqRel);
+            let counted = Counted(shared.clone());
+            self.shared.pool.spawn(move || {
+                let _counted = counted;
+                let decided = restore(&shared, position).and_then(|job| match job {
+                    Some(job) => decide_and_log(&shared, &sender, &job, None).map(|_| ()),
+                    None => Ok(()),
+                });
+                if let Err(error) = decided {
+                    tracing::error!(position, %error, "a submission could not be decided; it stays pending");
+                }
+            });
+        }
+    }
+
+    async fn known(&self, code: &str, known: Application, deadline: Instant) -> Result<CheckDocument, ServiceError> {
+        let mut known = known;
+        while known.stage == Stage::Pending && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let again = self.shared.registry().application(code).map_err(internal)?;
+            known = again.ok_or(ServiceError::Internal)?;
+        }
+        render(code, known)
+    }
+}
+
+/// One more check waits for its decision until this is dropped.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn build(
+    shared: &Shared,
+    submission: Submission,
+    request: [u8; 32],
+) -> Result<(Submitted, Prepared, Job), ServiceError> {
+    let models = &shared.models;
+    let prepared = Prepared::new(models.model, models.cohort, &submission.biometrics);
+    let findings = gate(&shared.policy, submission.purpose, &submission.biometrics, &prepared);
+    let submitted = Submitted {
+        application: submission.application,
+        request,
+        purpose: submission.purpose,
+        station: submission.station,
+        operator: submission.operator,
+        identity: submission.identity.as_ref().map(|i| shared.key.pseudonym(i)),
+        claimed_identity: submission.claimed_identity.as_ref().map(|i| shared.key.pseudonym(i)),
+        supersedes: submission.supersedes,
+        usable: findings.is_empty(),
+        time_ms: now_ms(),
+        biometrics: StoredBiometrics::from(&submission.biometrics),
+    };
+    let probe = Probe::new(models.model, &models.params, &prepared);
+    let job = Job::new(0, &submitted, submission.biometrics.missing.len(), findings, probe);
+    Ok((submitted, prepared, job))
+}
+
+/// A job from the log.
+fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> {
+    let record = Folder::record(&shared.dir, position).map_err(internal)?;
+    let Some(Event::Submitted(submitted)) = record.map(|r| r.event) else { return Ok(None) };
+    let models = &shared.models;
+    let biometrics = submitted.biometrics.restore().map_err(internal)?;
+    let prepared = Prepared::new(models.model, models.cohort, &biometrics);
+    let findings: Vec<GateFinding> = match submitted.usable {
+        true => Vec::new(),
+        false => gate(&shared.policy, submitted.purpose, &biometrics, &prepared),
+    };
+    let probe = Probe::new(models.model, &models.params, &prepared);
+    Ok(Some(Job::new(position, &submitted, biometrics.missing.len(), findings, probe)))
+}
+
+fn decide_and_log(
+    shared: &Shared,
+    sender: &Sender<Command>,
+    job: &Job,
+    snapshot: Option<Arc<Snapshot>>,
+) -> Result<CheckDocument, ServiceError> {
+    let mut snapshot = snapshot.unwrap_or_else(|| shared.published.load_full());
+    loop {
+        let (document, decided) = job.decide(shared, &snapshot)?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Decide { decided: Box::new(decided), reply };
+        sender.send(command).map_err(|_| ServiceError::Unavailable)?;
+        if answer.blocking_recv().map_err(|_| ServiceError::Unavailable)?? {
+            return Ok(document);
+        }
+        snapshot = shared.published.load_full();
+    }
+}
+
+fn usable(models: &Models, biometrics: &Biometrics) -> Result<Prepared, ServiceError> {
+    let prepared = Prepared::new(models.model, models.cohort, biometrics);
+    if prepared.fingers.is_empty() && prepared.faces.is_empty() {
+        let why: Vec<String> = prepared.failures.iter().map(|(p, e)| format!("{p}: {e}")).collect();
+        return Err(ServiceError::Unusable(format!("nothing in the probe can be compared: {}", why.join("; "))));
+    }
+    Ok(prepared)
+}
+
+/// [`Service::identify`] on a given snapshot, for commands that read a data folder beside its server. Runs on the
+/// current rayon pool.
+///
+/// # Errors
+/// [`ServiceError::Internal`] on damage.
+pub fn identify_prepared(
+    models: &Models,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    request: &IdentifyRequest,
+) -> Result<IdentifyDocument, ServiceError> {
+    let started = Instant::now();
+    let probe = Probe::new(models.model, &models.params, prepared);
+    let shortlist_min = SearchOptions::default().shortlist_min.max(4 * request.candidates_max);
+    // Without a threshold the best are wanted whatever they score: faces too.
+    let cosine_min = if request.threshold.is_none() { 0.15 } else { SearchOptions::default().cosine_min };
+    let options = SearchOptions { shortlist_min, cosine_min, ..SearchOptions::default() };
+    let found = identify(models.matcher(), snapshot, &probe, &options).map_err(internal)?;
+    let mut ranked: Vec<_> = found.candidates.iter().map(|c| (fuse(c), c.row)).collect();
+    ranked.sort_by(|a, b| b.0.score.total_cmp(&a.0.score).then(a.1.cmp(&b.1)));
+    // A subject is listed once, by its best reference.
+    let mut candidates: Vec<CandidateDocument> = Vec::new();
+    let mut cut = false;
+    for (fused, row) in ranked {
+        if request.threshold.is_some_and(|t| fused.score < t) {
+            break;
+        }
+        let subject = snapshot.subject(row).map_err(internal)?;
+        if candidates.iter().any(|c| c.subject == *subject) {
+            continue;
+        }
+        if candidates.len() == request.candidates_max {
+            cut = request.threshold.is_some();
+            break;
+        }
+        candidates.push(CandidateDocument {
+            subject: subject.to_string(),
+            position: snapshot.position_of(row).map_err(internal)?.unwrap_or(0),
+            score: fused.score,
+            claimed: false,
+            sources: decide::sources(&fused),
+        });
+    }
+    let took_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+    Ok(IdentifyDocument { candidates, cut, gallery_size: found.references, position: snapshot.position(), took_ms })
+}
+
+fn verify(shared: &Shared, request: &VerifyRequest) -> Result<VerifyDocument, ServiceError> {
+    let started = Instant::now();
+    let subject = match &request.claim {
+        Claim::Subject(subject) => subject.clone(),
+        Claim::Identity(identity) => {
+            let found = shared.registry().subject_of(&shared.key.pseudonym(identity)).map_err(internal)?;
+            found.ok_or(ServiceError::NotFound { what: "identity" })?
+        }
+    };
+    let positions = shared.registry().positions_of(&subject).map_err(internal)?;
+    let snapshot = shared.published.load_full();
+    let mut rows = Vec::new();
+    for position in positions {
+        rows.extend(snapshot.row_of(position).map_err(internal)?.filter(|row| snapshot.is_live(*row)));
+    }
+    if rows.is_empty() {
+        return Err(ServiceError::NotFound { what: "subject" });
+    }
+    let prepared = usable(&shared.models, &request.biometrics)?;
+    verify_rows(&shared.models, &shared.policy, &snapshot, &prepared, &rows, subject, started)
+}
+
+/// [`Service::verify`] on given rows of one subject.
+///
+/// # Errors
+/// [`ServiceError::Internal`] on damage.
+pub fn verify_rows(
+    models: &Models,
+    policy: &Policy,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    rows: &[u64],
+    subject: String,
+    started: Instant,
+) -> Result<VerifyDocument, ServiceError> {
+    let probe = Probe::new(models.model, &models.params, prepared);
+    let found = duynhat_engine::search::compare_rows(models.matcher(), snapshot, &probe, rows).map_err(internal)?;
+    let best = found.iter().map(fuse).max_by(|a, b| a.score.total_cmp(&b.score));
+    let best = best.ok_or(ServiceError::NotFound { what: "subject" })?;
+    let threshold = policy.thresholds(1).claim;
+    Ok(VerifyDocument {
+        subject,
+        verified: best.score >= threshold,
+        score: best.score,
+        threshold,
+        sources: decide::sources(&best),
+        took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+    })
+}
+
+fn render(code: &str, application: Application) -> Result<CheckDocument, ServiceError> {
+    let mut document = match application.document {
+        Some(mut bytes) => simd_json::serde::from_slice(&mut bytes).map_err(internal)?,
+        None => pending_document(code, application.position),
+    };
+    if application.stage == Stage::Withdrawn {
+        document.status = CheckStatus::Withdrawn;
+        document.subject = None;
+    }
+    Ok(document)
+}
+
+fn pending_document(application: &str, position: u64) -> CheckDocument {
+    CheckDocument {
+        application: application.to_owned(),
+        subject: None,
+        status: CheckStatus::Pending,
+        decision: None::<Outcome>,
+        findings: Vec::new(),
+        reasons: Vec::new(),
+        position,
+        candidates: Vec::new(),
+        basis: None,
+        took_ms: 0.0,
+    }
+}
+
+/// Milliseconds since 1970, UTC.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

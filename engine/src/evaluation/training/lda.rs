@@ -20,11 +20,7 @@ pub(super) struct Projection {
 }
 
 /// The `keep` best directions. `mates` are index pairs into `raws`.
-pub(super) fn discriminants(
-    raws: &[Raw],
-    mates: &[(u32, u32)],
-    keep: usize,
-) -> Result<Projection, TrainingError> {
+pub(super) fn discriminants(raws: &[Raw], mates: &[(u32, u32)], keep: usize) -> Result<Projection, TrainingError> {
     let d = RAW_DIMENSIONS;
     let value = |raw: &Raw, i: usize| f64::from(raw[i]) / 255.0;
     let mut mean = vec![0.0; d];

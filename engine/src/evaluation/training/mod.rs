@@ -162,8 +162,7 @@ impl<'a> Training<'a> {
         for b in 0..CODE_BITS {
             let largest = (0..RAW_DIMENSIONS).fold(0.0f64, |m, i| m.max(columns[(i, b)].abs())).max(1e-30);
             let scale = WEIGHT_MAX / largest;
-            let row: [i16; RAW_DIMENSIONS] =
-                std::array::from_fn(|i| libm::round(columns[(i, b)] * scale) as i16);
+            let row: [i16; RAW_DIMENSIONS] = std::array::from_fn(|i| libm::round(columns[(i, b)] * scale) as i16);
             let threshold: f64 = row.iter().zip(mean).map(|(&w, m)| f64::from(w) * m * 255.0).sum();
             weights.push(row);
             thresholds.push(libm::round(threshold) as i32);
@@ -274,9 +273,8 @@ impl<'a> Training<'a> {
         let lda = lda::discriminants(&flat, mates, DIRECTIONS)?;
         let mut random = Random::new(self.seed ^ 4);
         let sample: Vec<usize> = (0..ROTATION_SAMPLES).map(|_| random.below(flat.len())).collect();
-        let centred = Mat::from_fn(sample.len(), RAW_DIMENSIONS, |r, i| {
-            f64::from(flat[sample[r]][i]) / 255.0 - lda.mean[i]
-        });
+        let centred =
+            Mat::from_fn(sample.len(), RAW_DIMENSIONS, |r, i| f64::from(flat[sample[r]][i]) / 255.0 - lda.mean[i]);
         let mut columns = Mat::zeros(RAW_DIMENSIONS, CODE_BITS);
         for (block, seed) in [(0, 5), (1, 6)] {
             // Directions count by what they tell: sqrt(1 - 1/ratio) of a unit-variance coordinate would whiten all;

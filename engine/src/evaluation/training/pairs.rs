@@ -26,9 +26,7 @@ pub fn comparable(a: &LabelledPrint, b: &LabelledPrint) -> Option<bool> {
         return (a.impression != b.impression || a.collection != b.collection).then_some(true);
     }
     let wrong = a.database().starts_with("fcj2020")
-        && FCJ_LABEL_ERRORS
-            .iter()
-            .any(|&(x, y)| (a.finger == x && b.finger == y) || (a.finger == y && b.finger == x));
+        && FCJ_LABEL_ERRORS.iter().any(|&(x, y)| (a.finger == x && b.finger == y) || (a.finger == y && b.finger == x));
     (!wrong).then_some(false)
 }
 

@@ -69,12 +69,8 @@ pub(super) fn select(probe: &Points, reference: &Points, limit: u32, scratch: &m
 fn distances(probe: &Points, i: usize, reference: &Points, row: &mut [u32]) {
     let [p0, p1, p2, p3] = [probe.words[0][i], probe.words[1][i], probe.words[2][i], probe.words[3][i]];
     let n = row.len();
-    let [w0, w1, w2, w3] = [
-        &reference.words[0][..n],
-        &reference.words[1][..n],
-        &reference.words[2][..n],
-        &reference.words[3][..n],
-    ];
+    let [w0, w1, w2, w3] =
+        [&reference.words[0][..n], &reference.words[1][..n], &reference.words[2][..n], &reference.words[3][..n]];
     for j in 0..n {
         let bits = (w0[j] ^ p0).count_ones()
             + (w1[j] ^ p1).count_ones()

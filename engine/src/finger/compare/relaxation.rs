@@ -1,6 +1,6 @@
 //! Which pairs agree with each other about where the finger lies.
 
-use super::local::{Pair, PAIRS_MAX};
+use super::local::{PAIRS_MAX, Pair};
 use super::points::{LANES, Points};
 
 const ROUNDS: usize = 5;

@@ -1,0 +1,306 @@
+//! One block against a batch, against a single probe, or against another block. No threads; memory is the caller's.
+//!
+//! Three filters, each a proven upper bound of the cosine, each cheaper and coarser than the next:
+//!
+//! 1. a tile's worst figures give each probe one integer limit, which the kernel tests with its sums;
+//! 2. the row's own figures, for what passed;
+//! 3. the score itself, from the embeddings as given.
+
+use super::layout::{FaceBlock, Plane, Summary};
+use super::probe::{FaceProbe, ProbeBatch, Terms};
+use super::{FaceError, cosine};
+use crate::kernel::dot_i8::{PROBES, ROWS, TileSums, tile_i8};
+use crate::kernel::{Isa, dot_f32, dot_i4, prefetch};
+
+/// A reference at or above the threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// Index of the probe in its batch (0 for a single probe).
+    pub probe: u32,
+    /// Index of the entry in its block.
+    pub entry: u32,
+    /// [`super::compare`]'s cosine.
+    pub cosine: f32,
+}
+
+/// Memory that a worker keeps from block to block, and what it counted.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    starts: Vec<[i32; PROBES]>,
+    sums: Vec<[i32; PROBES]>,
+    survivors: Vec<(u32, u32)>,
+    /// Kernel calls that saw a survivor of the first filter.
+    pub tiles_touched: u64,
+    /// Pairs that were re-scored.
+    pub rescored: u64,
+}
+
+impl Scratch {
+    /// `(entry, probe)` that passed the bounds.
+    pub(super) fn survivors(&self) -> &[(u32, u32)] {
+        &self.survivors
+    }
+}
+
+/// Finds every entry of a block at or above `threshold` for every probe of a batch; appends to `hits`, entry by entry.
+///
+/// `step` is the prefix after which the bound decides, counted in steps of 64 dimensions from 0; beyond the last it
+/// means all dimensions. It changes the cost, never the answer.
+///
+/// # Errors
+/// [`FaceError::OtherBasis`], [`FaceError::Threshold`].
+pub fn search_block(
+    isa: Isa,
+    batch: &ProbeBatch<'_>,
+    block: &FaceBlock<'_>,
+    threshold: f32,
+    step: usize,
+    hits: &mut Vec<Hit>,
+    scratch: &mut Scratch,
+) -> Result<(), FaceError> {
+    check(batch.basis == block.basis, threshold)?;
+    survivors8(isa, batch, &block.plane8, threshold, step, scratch, |_, _| true);
+    rescore(isa, batch, block, threshold, hits, scratch);
+    Ok(())
+}
+
+/// [`search_block`] for two blocks: `batch` holds the entries of one, in order ([`ProbeBatch::from_blocks`]). Where
+/// `later_only` gives the batch's first entry's own index within `block`, only entries after the probe's own are
+/// compared, so that a block against itself gives each unordered pair once.
+///
+/// # Errors
+/// [`FaceError::OtherBasis`], [`FaceError::Threshold`].
+#[allow(clippy::too_many_arguments)]
+pub fn search_pair(
+    isa: Isa,
+    batch: &ProbeBatch<'_>,
+    block: &FaceBlock<'_>,
+    later_only: Option<i64>,
+    threshold: f32,
+    step: usize,
+    hits: &mut Vec<Hit>,
+    scratch: &mut Scratch,
+) -> Result<(), FaceError> {
+    check(batch.basis == block.basis, threshold)?;
+    match later_only {
+        None => survivors8(isa, batch, &block.plane8, threshold, step, scratch, |_, _| true),
+        Some(first) => survivors8(isa, batch, &block.plane8, threshold, step, scratch, |probe, entry| {
+            i64::from(entry) > first + i64::from(probe)
+        }),
+    }
+    rescore(isa, batch, block, threshold, hits, scratch);
+    Ok(())
+}
+
+/// Finds every entry of a block at or above `threshold` for one probe, from the 4-bit plane; appends to `hits` in
+/// ascending order of entries. `step` as in [`search_block`].
+///
+/// # Errors
+/// [`FaceError::OtherBasis`], [`FaceError::Threshold`].
+pub fn search_block_single(
+    isa: Isa,
+    probe: &FaceProbe,
+    block: &FaceBlock<'_>,
+    threshold: f32,
+    step: usize,
+    hits: &mut Vec<Hit>,
+    scratch: &mut Scratch,
+) -> Result<(), FaceError> {
+    check(probe.basis() == block.basis, threshold)?;
+    survivors4(isa, probe, &block.plane4, threshold, step, scratch);
+    scratch.rescored += scratch.survivors.len() as u64;
+    ahead(block, &scratch.survivors, 0);
+    for (at, &(entry, _)) in scratch.survivors.iter().enumerate() {
+        ahead(block, &scratch.survivors, at + 1);
+        let (dot, norm_sq) = dot_f32::products(isa, &probe.values, block.originals.row(entry as usize));
+        let cosine = cosine(dot, probe.norm_sq, norm_sq);
+        if cosine >= threshold {
+            hits.push(Hit { probe: 0, entry, cosine });
+        }
+    }
+    Ok(())
+}
+
+fn check(same_basis: bool, threshold: f32) -> Result<(), FaceError> {
+    if !same_basis {
+        return Err(FaceError::OtherBasis);
+    }
+    if !threshold.is_finite() {
+        return Err(FaceError::Threshold);
+    }
+    Ok(())
+}
+
+/// Beyond what any sum reaches, within what the kernels take.
+const NEVER: i32 = 1 << 29;
+
+/// A tile's reciprocal scales, largest and smallest.
+#[derive(Clone, Copy)]
+struct Reciprocals {
+    of_max: f64,
+    of_min: f64,
+}
+
+impl Reciprocals {
+    fn new(s: &Summary) -> Self {
+        Self { of_max: 1.0 / f64::from(s.scale_max), of_min: 1.0 / f64::from(s.scale_min) }
+    }
+}
+
+/// The least integer product with which any row of the tile may reach the threshold, rounded down: filter 1.
+#[inline]
+fn limit(terms: &Terms, tile: &Summary, reciprocals: Reciprocals, threshold: f64) -> i32 {
+    let needed = threshold
+        - terms.base
+        - f64::from(tile.error_max) * terms.error
+        - f64::from(tile.rest_max) * terms.rest
+        - f64::from(tile.code_norm_max) * terms.code_error;
+    // A negative need is met first by the smallest scale.
+    let reciprocal = if needed > 0.0 { reciprocals.of_max } else { reciprocals.of_min };
+    let limit = (needed * reciprocal / terms.scale).floor();
+    limit.clamp(-f64::from(NEVER), f64::from(NEVER)) as i32
+}
+
+/// Filter 2. Anything that is not a number survives.
+#[inline]
+fn may_reach(terms: &Terms, plane: &Plane<'_>, entry: usize, step: usize, product: i32, threshold: f64) -> bool {
+    let row = plane.figures(entry, step);
+    let most = row.scale * terms.scale * f64::from(product)
+        + row.error * terms.error
+        + row.rest * terms.rest
+        + row.code_norm * terms.code_error
+        + terms.base;
+    !(most < threshold)
+}
+
+/// Filters 1 and 2 in int8: leaves `(entry, probe)`, sorted, in the scratch.
+pub(super) fn survivors8(
+    isa: Isa,
+    batch: &ProbeBatch<'_>,
+    plane: &Plane<'_>,
+    threshold: f32,
+    step: usize,
+    scratch: &mut Scratch,
+    wanted: impl Fn(u32, u32) -> bool,
+) {
+    scratch.survivors.clear();
+    if batch.is_empty() {
+        return;
+    }
+    let threshold = f64::from(threshold);
+    let step = step.min(plane.shape.steps - 1);
+    let prefix = plane.shape.prefix(step);
+    let terms = &batch.terms[step];
+    scratch.sums.clear();
+    scratch.sums.extend(terms.chunks(PROBES).map(|six| {
+        let mut sums = [0; PROBES];
+        sums.iter_mut().zip(six).for_each(|(sum, t)| *sum = t.sum);
+        sums
+    }));
+    let mut out: TileSums = [[0; ROWS]; PROBES];
+    for tile in 0..plane.shape.tiles {
+        let summary = plane.summary(tile, step);
+        let reciprocals = Reciprocals::new(summary);
+        scratch.starts.clear();
+        scratch.starts.extend(terms.chunks(PROBES).map(|six| {
+            let mut starts = [-NEVER; PROBES];
+            starts.iter_mut().zip(six).for_each(|(start, t)| *start = -limit(t, summary, reciprocals, threshold));
+            starts
+        }));
+        let codes = plane.codes(tile, step);
+        let filled = plane.filled(tile);
+        let first = scratch.survivors.len();
+        for group in 0..batch.groups() {
+            let starts = &scratch.starts[group];
+            if !tile_i8(isa, codes, batch.group(group, prefix), starts, &scratch.sums[group], &mut out) {
+                continue;
+            }
+            scratch.tiles_touched += 1;
+            for (p, lane) in out.iter().enumerate() {
+                // The sign bits' AND is clear where one of them is.
+                if lane.iter().fold(-1, |all, &sum| all & sum) < 0 {
+                    continue;
+                }
+                let probe = group * PROBES + p;
+                let Some(terms) = terms.get(probe) else { continue };
+                for (r, &sum) in lane.iter().enumerate().take(filled) {
+                    let entry = tile * ROWS + r;
+                    if sum >= 0
+                        && wanted(probe as u32, entry as u32)
+                        && may_reach(terms, plane, entry, step, sum - starts[p], threshold)
+                    {
+                        scratch.survivors.push((entry as u32, probe as u32));
+                    }
+                }
+            }
+        }
+        scratch.survivors[first..].sort_unstable();
+    }
+}
+
+/// Filters 1 and 2 in 4 bits: leaves `(entry, 0)`, sorted, in the scratch.
+pub(super) fn survivors4(
+    isa: Isa,
+    probe: &FaceProbe,
+    plane: &Plane<'_>,
+    threshold: f32,
+    step: usize,
+    scratch: &mut Scratch,
+) {
+    scratch.survivors.clear();
+    if plane.shape.rows == 0 {
+        return;
+    }
+    let threshold = f64::from(threshold);
+    let step = step.min(plane.shape.steps - 1);
+    let terms = &probe.terms4[step];
+    let codes = &probe.codes4[..plane.shape.prefix(step)];
+    let mut out = [0i32; ROWS];
+    for tile in 0..plane.shape.tiles {
+        let summary = plane.summary(tile, step);
+        // The codes stand for odd numbers: product = 2 sum - 15 sum of the probe's codes >= limit.
+        let limit = limit(terms, summary, Reciprocals::new(summary), threshold);
+        let start = -(limit + 15 * terms.sum).div_euclid(2);
+        if !dot_i4::tile_i4(isa, plane.codes(tile, step), codes, start, &mut out) {
+            continue;
+        }
+        scratch.tiles_touched += 1;
+        for (r, &sum) in out.iter().enumerate().take(plane.filled(tile)) {
+            let entry = tile * ROWS + r;
+            if sum >= 0 && may_reach(terms, plane, entry, step, 2 * (sum - start) - 15 * terms.sum, threshold) {
+                scratch.survivors.push((entry as u32, 0));
+            }
+        }
+    }
+}
+
+/// Filter 3.
+fn rescore(
+    isa: Isa,
+    batch: &ProbeBatch<'_>,
+    block: &FaceBlock<'_>,
+    threshold: f32,
+    hits: &mut Vec<Hit>,
+    scratch: &mut Scratch,
+) {
+    scratch.rescored += scratch.survivors.len() as u64;
+    ahead(block, &scratch.survivors, 0);
+    ahead(block, &scratch.survivors, 1);
+    for (at, &(entry, probe)) in scratch.survivors.iter().enumerate() {
+        ahead(block, &scratch.survivors, at + 2);
+        let (values, probe_norm_sq) = batch.values[probe as usize];
+        let (dot, norm_sq) = dot_f32::products(isa, values, block.originals.row(entry as usize));
+        let cosine = cosine(dot, probe_norm_sq, norm_sq);
+        if cosine >= threshold {
+            hits.push(Hit { probe, entry, cosine });
+        }
+    }
+}
+
+/// Asks for the originals of a survivor to come.
+#[inline]
+fn ahead(block: &FaceBlock<'_>, survivors: &[(u32, u32)], at: usize) {
+    if let Some(&(entry, _)) = survivors.get(at) {
+        prefetch(bytemuck::cast_slice(block.originals.row(entry as usize)));
+    }
+}

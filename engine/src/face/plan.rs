@@ -1,0 +1,121 @@
+//! How far into the dimensions a search goes before the bound decides, from survivors counted on a sample.
+//!
+//! A short prefix costs fewer products and leaves more to re-score. Which is best depends on the gallery's spectrum and
+//! on the threshold, so it is measured: some references of the slice itself stand in for probes. A plan never changes
+//! an answer.
+
+use super::basis::Basis;
+use super::block::{Scratch, survivors4, survivors8};
+use super::layout::FaceBlock;
+use super::probe::{FaceProbe, ProbeBatch};
+use super::{FaceError, search_block};
+use crate::kernel::{Isa, Level};
+
+/// Blocks that a measurement looks at, evenly spread.
+const BLOCKS: usize = 4;
+/// References that stand in for probes.
+const PROBES: usize = 48;
+
+/// How a slice of blocks is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Step after which a batch re-scores; see [`search_block`].
+    pub batch_step: usize,
+    /// Step after which a single probe re-scores from the 4-bit plane; `None` when int8 is cheaper.
+    pub single_step: Option<usize>,
+}
+
+impl Plan {
+    /// All dimensions: right for any data, best for none with a decaying spectrum.
+    pub const EXHAUSTIVE: Self = Self { batch_step: usize::MAX, single_step: Some(usize::MAX) };
+
+    /// Measures on a slice of blocks of one basis. Costs some milliseconds; keep the plan while the slice stays.
+    ///
+    /// # Errors
+    /// [`FaceError::OtherBasis`], [`FaceError::Threshold`].
+    pub fn measure(isa: Isa, basis: &Basis, blocks: &[FaceBlock<'_>], threshold: f32) -> Result<Self, FaceError> {
+        let filled: Vec<&FaceBlock<'_>> = blocks.iter().filter(|b| b.rows() > 0).collect();
+        if filled.is_empty() {
+            return Ok(Self::EXHAUSTIVE);
+        }
+        let looked_at = BLOCKS.min(filled.len());
+        let pick = || (0..looked_at).map(|i| filled[i * filled.len() / looked_at]);
+        // Stand-ins from the blocks between those looked at, where there are any.
+        let mut embeddings = Vec::with_capacity(PROBES);
+        for i in 0..PROBES {
+            let at = (2 * i + 1) * filled.len() / (2 * PROBES);
+            let block = filled[at];
+            embeddings.push(block.originals.values((i * 37) % block.rows()));
+        }
+        let probes = FaceProbe::new_all(isa, basis, &embeddings)?;
+        let batch = ProbeBatch::new(basis, &probes)?;
+        // Finds a wrong basis or threshold before anything is counted.
+        search_block(isa, &batch, filled[0], threshold, 0, &mut Vec::new(), &mut Scratch::default())?;
+
+        let rows: usize = pick().map(FaceBlock::rows).sum();
+        let steps = filled[0].plane8.shape.steps;
+        let costs = Costs::of(isa);
+        let mut best8 = (f64::INFINITY, steps - 1);
+        let mut best4 = (f64::INFINITY, steps - 1);
+        for step in 0..steps {
+            let prefix = filled[0].plane8.shape.prefix(step) as f64;
+            let mut scratch = Scratch::default();
+            let (mut left8, mut left4) = (0usize, 0usize);
+            for block in pick() {
+                survivors8(isa, &batch, &block.plane8, threshold, step, &mut scratch, |_, _| true);
+                left8 += scratch.survivors().len();
+            }
+            let touched8 = scratch.tiles_touched as f64;
+            scratch.tiles_touched = 0;
+            for block in pick() {
+                for probe in &probes {
+                    survivors4(isa, probe, &block.plane4, threshold, step, &mut scratch);
+                    left4 += scratch.survivors().len();
+                }
+            }
+            let touched4 = scratch.tiles_touched as f64;
+            // A stand-in finds itself and its mates; there are few and they are re-scored at any step.
+            let pairs = (rows * PROBES) as f64;
+            let cost8 = prefix * costs.int8 + (touched8 * costs.touched8 + left8 as f64 * costs.rescore) / pairs;
+            let cost4 = prefix * costs.int4 + (touched4 * costs.touched4 + left4 as f64 * costs.rescore) / pairs;
+            if cost8 < best8.0 {
+                best8 = (cost8, step);
+            }
+            if cost4 < best4.0 {
+                best4 = (cost4, step);
+            }
+        }
+        // One probe alone uses a sixth of the int8 kernel, or is bound by memory: a byte costs what two 4-bit dimensions do.
+        let prefix8 = filled[0].plane8.shape.prefix(best8.1) as f64;
+        let alone8 = best8.0 + prefix8 * (costs.int8 * 5.0).max(costs.int4 * 2.0 - costs.int8);
+        Ok(Self { batch_step: best8.1, single_step: (best4.0 <= alone8).then_some(best4.1) })
+    }
+}
+
+/// Nanoseconds, roughly; only their ratios matter.
+struct Costs {
+    /// One dimension of one pair in int8.
+    int8: f64,
+    /// One dimension of one pair in 4 bits.
+    int4: f64,
+    /// A kernel call with a survivor of the first filter, in a batch and single.
+    touched8: f64,
+    touched4: f64,
+    /// An exact score, with its two kilobytes from memory.
+    rescore: f64,
+}
+
+impl Costs {
+    fn of(isa: Isa) -> Self {
+        let (int8, int4) = match isa.level() {
+            Level::Portable => (0.08, 0.08),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => (0.015, 0.025),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => (0.0044, 0.02),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => (0.01, 0.03),
+        };
+        Self { int8, int4, touched8: 150.0, touched4: 60.0, rescore: 300.0 }
+    }
+}

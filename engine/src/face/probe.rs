@@ -1,0 +1,255 @@
+//! Probes prepared for the kernels: codes, and for every prefix what the bound needs.
+
+use super::FaceError;
+use super::basis::{Basis, BasisId};
+use super::encode::{Quantised, Rotator};
+use super::layout::{FaceBlock, STEP};
+use crate::kernel::Isa;
+use crate::kernel::dot_f32;
+use crate::kernel::dot_i8::{GROUP_STEP, PROBES, ROWS, TILE_STEP};
+
+/// What the exact arithmetic of the proof does not see: rounding of the normalised values, of the rotation, of the
+/// bound itself and of the final score. The sum of those is below 3e-7.
+const SLACK: f64 = 1e-6;
+
+/// A probe's side of the bound at one step. A reference with figures *s*, *e*, *r*, *m* and integer product *D* may reach
+/// the threshold *T* only if `s scale D + e error + r rest + m code_error >= T - base`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    pub scale: f64,
+    pub error: f64,
+    pub rest: f64,
+    pub code_error: f64,
+    pub base: f64,
+    /// Sum of the probe's codes over the prefix.
+    pub sum: i32,
+}
+
+/// One probe, prepared for blocks of one basis.
+#[derive(Clone)]
+pub struct FaceProbe {
+    basis: BasisId,
+    /// As given, followed by zeros up to a multiple of 16.
+    pub(super) values: Vec<f32>,
+    pub(super) norm_sq: f64,
+    pub(super) codes8: Vec<i8>,
+    pub(super) terms8: Vec<Terms>,
+    pub(super) codes4: Vec<i8>,
+    pub(super) terms4: Vec<Terms>,
+}
+
+impl FaceProbe {
+    /// Prepares an embedding; it need not be normalised.
+    ///
+    /// # Errors
+    /// Another dimension than the basis', a value that is not finite, a norm out of `1e-15..=1e15`.
+    pub fn new(isa: Isa, basis: &Basis, values: &[f32]) -> Result<Self, FaceError> {
+        let mut rotator = Rotator::new(basis);
+        rotator.rotate(isa, basis, &[values])?;
+        Ok(Self::from_rotated(isa, basis, values, rotator.row(0)))
+    }
+
+    /// Prepares many at once, which costs less each.
+    ///
+    /// # Errors
+    /// As [`FaceProbe::new`].
+    pub fn new_all(isa: Isa, basis: &Basis, probes: &[&[f32]]) -> Result<Vec<Self>, FaceError> {
+        let mut rotator = Rotator::new(basis);
+        let mut all = Vec::with_capacity(probes.len());
+        for chunk in probes.chunks(32) {
+            rotator.rotate(isa, basis, chunk)?;
+            all.extend(chunk.iter().enumerate().map(|(r, v)| Self::from_rotated(isa, basis, v, rotator.row(r))));
+        }
+        Ok(all)
+    }
+
+    fn from_rotated(isa: Isa, basis: &Basis, values: &[f32], row: &[f64]) -> Self {
+        let mut padded = values.to_vec();
+        padded.resize(values.len().next_multiple_of(16), 0.0);
+        let norm_sq = dot_f32::products(isa, &padded, &padded).1;
+        let slack = slack(basis);
+        let reach = 1.0 + slack;
+
+        let mut q = Quantised::new(basis.padded());
+        q.int8(row);
+        let sums = prefix_sums(&q.codes);
+        let terms8 = (0..q.errors.len())
+            .map(|step| Terms {
+                scale: f64::from(q.scale),
+                // |q_K| <= |codes| + |error|, and the product of both errors.
+                error: q.code_norms[step] + 2.0 * q.errors[step],
+                rest: q.rests[step],
+                code_error: 0.0,
+                base: q.errors[step] * reach + slack,
+                sum: sums[step],
+            })
+            .collect();
+        let codes8 = std::mem::replace(&mut q.codes, vec![0; basis.padded()]);
+
+        let energies: Vec<f64> = q.code_norms.iter().zip(&q.errors).map(|(c, e)| c + e).collect();
+        let rests = q.rests.clone();
+        // The reference's weights are folded into the probe, which is then quantised to int8 like any other.
+        let weighted: Vec<f64> = row.iter().zip(basis.weights()).map(|(y, &w)| y * f64::from(w)).collect();
+        q.int8(&weighted);
+        let sums = prefix_sums(&q.codes);
+        let terms4 = (0..q.errors.len())
+            .map(|step| Terms {
+                scale: f64::from(q.scale),
+                error: energies[step],
+                rest: rests[step],
+                code_error: q.errors[step],
+                base: slack,
+                sum: sums[step],
+            })
+            .collect();
+        Self { basis: basis.id(), values: padded, norm_sq, codes8, terms8, codes4: q.codes, terms4 }
+    }
+
+    /// What the probe was prepared with.
+    pub fn basis(&self) -> BasisId {
+        self.basis
+    }
+}
+
+/// Never prints values: a template is sensitive personal data.
+impl std::fmt::Debug for FaceProbe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FaceProbe").field("codes", &self.codes8.len()).finish_non_exhaustive()
+    }
+}
+
+/// The part of the bound that is the same for every pair.
+fn slack(basis: &Basis) -> f64 {
+    SLACK + basis.deviation() * (1.0 + 1e-6)
+}
+
+/// Sums of the codes over each prefix.
+fn prefix_sums(codes: &[i8]) -> Vec<i32> {
+    let mut sum = 0;
+    codes
+        .chunks(STEP)
+        .map(|part| {
+            sum += part.iter().map(|&c| i32::from(c)).sum::<i32>();
+            sum
+        })
+        .collect()
+}
+
+/// Many probes packed for [`super::search_block`].
+pub struct ProbeBatch<'a> {
+    pub(super) basis: BasisId,
+    pub(super) count: usize,
+    padded: usize,
+    /// Six by six, in the order of [`crate::kernel::dot_i8`]; the last group is filled up with zeros.
+    packed: Vec<i8>,
+    /// Step by step, then probe by probe.
+    pub(super) terms: Vec<Vec<Terms>>,
+    pub(super) values: Vec<(&'a [f32], f64)>,
+}
+
+impl<'a> ProbeBatch<'a> {
+    /// Packs probes; about a thousand at a time keep a core's cache busy with the codes alone.
+    ///
+    /// # Errors
+    /// [`FaceError::OtherBasis`] when they were not all prepared with this basis.
+    pub fn new(basis: &Basis, probes: impl IntoIterator<Item = &'a FaceProbe>) -> Result<Self, FaceError> {
+        let mut batch = Self::empty(basis);
+        for probe in probes {
+            if probe.basis != basis.id() {
+                return Err(FaceError::OtherBasis);
+            }
+            batch.push(&probe.codes8, &probe.terms8, (&probe.values, probe.norm_sq));
+        }
+        Ok(batch)
+    }
+
+    /// The references of a block as probes, from their stored codes, for all against all.
+    ///
+    /// # Errors
+    /// [`FaceError::OtherBasis`].
+    pub fn from_blocks(isa: Isa, basis: &Basis, blocks: &[FaceBlock<'a>]) -> Result<Self, FaceError> {
+        let mut batch = Self::empty(basis);
+        let slack = slack(basis);
+        let mut codes = vec![0i8; batch.padded];
+        let mut terms = vec![Terms::default(); batch.terms.len()];
+        for block in blocks {
+            if block.basis != basis.id() {
+                return Err(FaceError::OtherBasis);
+            }
+            let last = batch.terms.len() - 1;
+            for entry in 0..block.rows() {
+                let tile = block.plane8.codes(entry / ROWS, last);
+                for (four, part) in codes.as_chunks_mut::<4>().0.iter_mut().zip(tile.chunks_exact(TILE_STEP)) {
+                    for (d, code) in four.iter_mut().enumerate() {
+                        *code = (part[entry % ROWS * 4 + d] ^ 0x80) as i8;
+                    }
+                }
+                let sums = prefix_sums(&codes);
+                let mut squares = 0i64;
+                for (step, part) in codes.chunks(STEP).enumerate() {
+                    squares += part.iter().map(|&c| i64::from(c) * i64::from(c)).sum::<i64>();
+                    let figures = block.plane8.figures(entry, step);
+                    let code_norm = (squares as f64).sqrt() * figures.scale * (1.0 + 1e-12);
+                    terms[step] = Terms {
+                        scale: figures.scale,
+                        error: code_norm + 2.0 * figures.error,
+                        rest: figures.rest,
+                        code_error: 0.0,
+                        base: figures.error * (1.0 + slack) + slack,
+                        sum: sums[step],
+                    };
+                }
+                let row = block.originals.row(entry);
+                batch.push(&codes, &terms, (row, dot_f32::products(isa, row, row).1));
+            }
+        }
+        Ok(batch)
+    }
+
+    fn empty(basis: &Basis) -> Self {
+        Self {
+            basis: basis.id(),
+            count: 0,
+            padded: basis.padded(),
+            packed: Vec::new(),
+            terms: vec![Vec::new(); basis.padded().div_ceil(STEP)],
+            values: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, codes: &[i8], terms: &[Terms], values: (&'a [f32], f64)) {
+        let group_length = self.padded / 4 * GROUP_STEP;
+        if self.count.is_multiple_of(PROBES) {
+            self.packed.resize(self.packed.len() + group_length, 0);
+        }
+        let (group, p) = (self.count / PROBES, self.count % PROBES);
+        let group = &mut self.packed[group * group_length..];
+        for (part, four) in group.chunks_exact_mut(GROUP_STEP).zip(codes.as_chunks::<4>().0) {
+            part[p * 4..p * 4 + 4].copy_from_slice(four);
+        }
+        for (all, &terms) in self.terms.iter_mut().zip(terms) {
+            all.push(terms);
+        }
+        self.values.push(values);
+        self.count += 1;
+    }
+
+    /// Probes.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.count.div_ceil(PROBES)
+    }
+
+    /// A group's codes over the first `prefix` dimensions.
+    pub(super) fn group(&self, group: usize, prefix: usize) -> &[i8] {
+        &self.packed[group * (self.padded / 4 * GROUP_STEP)..][..prefix / 4 * GROUP_STEP]
+    }
+}

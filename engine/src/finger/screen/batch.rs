@@ -1,0 +1,210 @@
+//! Probes, and the screening of a tile.
+
+use super::params::ScreenParams;
+use super::tile::{SECTION_ENTRIES, Section, Tile};
+use super::{BUCKETS, bucket};
+use crate::finger::FingerView;
+use crate::kernel::Isa;
+use crate::kernel::hamming::{BLOCK_MINUTIAE, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near};
+use crate::template::MINUTIAE_MAX;
+
+/// Probe minutiae share their loads when their windows begin within so many steps. A window is 65 steps by default, so
+/// sharing wastes at most a ninth of the distances and saves more loads than that.
+const SHARED_STEPS: u8 = 8;
+
+/// One impression, ready to be screened.
+#[derive(Clone)]
+pub struct ScreenProbe {
+    params: ScreenParams,
+    minutiae: Vec<ProbeMinutia>,
+}
+
+#[derive(Clone, Copy)]
+struct ProbeMinutia {
+    step: u8,
+    code: [u64; 2],
+}
+
+impl ScreenProbe {
+    /// Copies directions and code prefixes. Of more than 255 minutiae (which no template has) the first 255 are taken.
+    pub fn new(view: FingerView<'_>, params: &ScreenParams) -> Self {
+        let both = view.minutiae().iter().zip(view.codes()).take(MINUTIAE_MAX);
+        let minutiae = both
+            .map(|(minutia, code)| ProbeMinutia { step: bucket(minutia.angle), code: [code[0], code[1]] })
+            .collect();
+        Self { params: *params, minutiae }
+    }
+
+    /// How many minutiae, as [`super::normalised`] wants it.
+    pub fn minutiae(&self) -> u8 {
+        self.minutiae.len() as u8
+    }
+}
+
+/// Never prints codes: a template is sensitive personal data.
+impl std::fmt::Debug for ScreenProbe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScreenProbe").field("minutiae", &self.minutiae.len()).finish_non_exhaustive()
+    }
+}
+
+/// Probes ordered for screening: made once, used for every tile of a column, by any number of threads.
+#[derive(Clone)]
+pub struct ScreenBatch {
+    probes: usize,
+    /// The largest limit of all probes; weights beyond a probe's own are 0.
+    limit: u8,
+    weights: Vec<[u8; 256]>,
+    /// By first step of the window; a group is a run of at most four.
+    items: Vec<Item>,
+    groups: Vec<(u32, u8)>,
+}
+
+#[derive(Clone, Copy)]
+struct Item {
+    code: [u64; 2],
+    /// The window: steps `first..first + length`, modulo a turn.
+    first: u8,
+    length: u16,
+    probe: u32,
+    table: u32,
+}
+
+impl ScreenBatch {
+    /// Sorts the minutiae of all probes by the beginning of their windows and cuts them into groups.
+    pub fn new(probes: &[ScreenProbe]) -> Self {
+        let mut weights: Vec<[u8; 256]> = Vec::new();
+        let mut params: Vec<&ScreenParams> = Vec::new();
+        let mut items = Vec::with_capacity(probes.iter().map(|probe| probe.minutiae.len()).sum());
+        for (index, probe) in probes.iter().enumerate() {
+            let table = params.iter().position(|&known| *known == probe.params).unwrap_or_else(|| {
+                let mut table = [0; 256];
+                table[..probe.params.weights().len()].copy_from_slice(probe.params.weights());
+                weights.push(table);
+                params.push(&probe.params);
+                params.len() - 1
+            });
+            let half = probe.params.window_steps();
+            let whole = usize::from(half) * 2 + 1 >= BUCKETS;
+            items.extend(probe.minutiae.iter().map(|minutia| Item {
+                code: minutia.code,
+                first: if whole { 0 } else { minutia.step.wrapping_sub(half) },
+                length: if whole { BUCKETS as u16 } else { u16::from(half) * 2 + 1 },
+                probe: index as u32,
+                table: table as u32,
+            }));
+        }
+        items.sort_by_key(|item| item.first);
+        let mut groups = Vec::with_capacity(items.len());
+        let mut begin = 0;
+        while begin < items.len() {
+            let reach = items[begin].first.saturating_add(SHARED_STEPS);
+            let candidates = &items[begin..items.len().min(begin + GROUP_MAX)];
+            let length = candidates.partition_point(|item| item.first <= reach);
+            groups.push((begin as u32, length as u8));
+            begin += length;
+        }
+        let limit = params.iter().map(|params| params.limit()).max().unwrap_or(0);
+        Self { probes: probes.len(), limit, weights, items, groups }
+    }
+
+    /// How many probes.
+    pub fn probes(&self) -> usize {
+        self.probes
+    }
+
+    /// Scores every probe against every entry, row-major by probe. Allocates only when `scratch` is too small.
+    ///
+    /// # Panics
+    /// When `scores.len()` is not `probes * tile.entries()`.
+    pub fn screen(&self, isa: Isa, tile: &Tile<'_>, scratch: &mut ScreenScratch, scores: &mut [u16]) {
+        assert_eq!(scores.len(), self.probes * tile.entries(), "a score for each probe and entry");
+        for (index, section) in tile.sections().enumerate() {
+            scratch.rows.clear();
+            scratch.rows.resize(self.probes, [0; SECTION_ENTRIES]);
+            for &(begin, length) in &self.groups {
+                self.screen_group(isa, &section, &self.items[begin as usize..][..usize::from(length)], scratch);
+            }
+            let column = index * SECTION_ENTRIES;
+            for (row, found) in scores.chunks_exact_mut(tile.entries()).zip(&scratch.rows) {
+                row[column..column + section.entries].copy_from_slice(&found[..section.entries]);
+            }
+        }
+    }
+
+    fn screen_group(&self, isa: Isa, section: &Section<'_>, items: &[Item], scratch: &mut ScreenScratch) {
+        for best in &mut scratch.best[..items.len()] {
+            best.fill(0);
+        }
+        // A window that crosses the end of the turn is two ranges of minutiae.
+        let mut ranges = [[(0, 0); GROUP_MAX]; 2];
+        for (index, item) in items.iter().enumerate() {
+            let first = usize::from(item.first);
+            let end = first + usize::from(item.length);
+            ranges[0][index] = (section.start(first), section.start(end.min(BUCKETS)));
+            ranges[1][index] = (0, section.start(end.saturating_sub(BUCKETS)));
+        }
+        for ranges in &ranges {
+            self.screen_range(isa, section.blocks, items, &ranges[..items.len()], scratch);
+        }
+    }
+
+    fn screen_range(
+        &self,
+        isa: Isa,
+        blocks: &[Block],
+        items: &[Item],
+        ranges: &[(u32, u32)],
+        scratch: &mut ScreenScratch,
+    ) {
+        let occupied = ranges.iter().filter(|(low, high)| low < high);
+        let low = occupied.clone().map(|&(low, _)| low as usize / BLOCK_MINUTIAE).min().unwrap_or(0);
+        let high = occupied.map(|&(_, high)| (high as usize).div_ceil(BLOCK_MINUTIAE)).max().unwrap_or(0);
+        let mut base = low;
+        while base < high {
+            let call = &blocks[base..high.min(base + CALL_BLOCKS_MAX)];
+            let (begin, end) = ((base * BLOCK_MINUTIAE) as u32, ((base + call.len()) * BLOCK_MINUTIAE) as u32);
+            let mut queries = [Query::default(); GROUP_MAX];
+            for ((query, item), &(low, high)) in queries.iter_mut().zip(items).zip(ranges) {
+                let (low, high) = (low.clamp(begin, end) - begin, high.clamp(begin, end) - begin);
+                *query = Query { code: item.code, low, high };
+            }
+            near(isa, call, &queries[..items.len()], self.limit, &mut scratch.hits);
+            for (index, item) in items.iter().enumerate() {
+                let lane = scratch.hits.lane(index);
+                let weights = &self.weights[item.table as usize];
+                let best = &mut scratch.best[index];
+                let row = &mut scratch.rows[item.probe as usize];
+                for (&distance, &entry) in lane.distances().iter().zip(lane.entries()) {
+                    let (weight, entry) = (weights[usize::from(distance)], usize::from(entry));
+                    let better = best[entry].max(weight);
+                    row[entry] += u16::from(better - best[entry]);
+                    best[entry] = better;
+                }
+            }
+            base += call.len();
+        }
+    }
+}
+
+/// Memory that a thread keeps between calls: 33 KB, and 512 bytes a probe.
+#[derive(Clone)]
+pub struct ScreenScratch {
+    hits: Box<Hits>,
+    best: [[u8; SECTION_ENTRIES]; GROUP_MAX],
+    rows: Vec<[u16; SECTION_ENTRIES]>,
+}
+
+impl Default for ScreenScratch {
+    fn default() -> Self {
+        Self { hits: Box::default(), best: [[0; SECTION_ENTRIES]; GROUP_MAX], rows: Vec::new() }
+    }
+}
+
+/// [`ScreenBatch::screen`] for one tile. For many tiles build the batch and the scratch memory once.
+///
+/// # Panics
+/// When `scores.len()` is not `probes.len() * tile.entries()`.
+pub fn screen(isa: Isa, probes: &[ScreenProbe], tile: &Tile<'_>, scores: &mut [u16]) {
+    ScreenBatch::new(probes).screen(isa, tile, &mut ScreenScratch::default(), scores);
+}

@@ -1,0 +1,115 @@
+//! Columns: what they are called, and bytes that are either in memory or in a mapped file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::GalleryError;
+use super::map::Map;
+use crate::template::FingerPosition;
+
+/// Alignment of every payload in memory and in its file.
+pub const ALIGNMENT: usize = 64;
+
+/// Which column of a stripe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ColumnId {
+    /// Position in the log and subject of each reference.
+    Meta,
+    /// The screen's tile of one finger position.
+    Screen(FingerPosition),
+    /// Minutiae, codes and cohort statistics of one finger position.
+    Prints(FingerPosition),
+    /// Which reference each face of a model belongs to (the number is the model's in the manifest).
+    FaceRows(u8),
+    /// 8-bit face codes.
+    FaceCodes8(u8),
+    /// 4-bit face codes.
+    FaceCodes4(u8),
+    /// The face embeddings as given, 32-bit.
+    FaceOriginals(u8),
+}
+
+impl ColumnId {
+    /// The column's file in its stripe's folder.
+    pub fn file_name(self) -> String {
+        match self {
+            Self::Meta => "meta.col".into(),
+            Self::Screen(p) => format!("finger-{:02}-screen.col", p.code()),
+            Self::Prints(p) => format!("finger-{:02}-prints.col", p.code()),
+            Self::FaceRows(m) => format!("face-{m:03}-rows.col"),
+            Self::FaceCodes8(m) => format!("face-{m:03}-codes8.col"),
+            Self::FaceCodes4(m) => format!("face-{m:03}-codes4.col"),
+            Self::FaceOriginals(m) => format!("face-{m:03}-originals.col"),
+        }
+    }
+}
+
+/// Bytes aligned to [`ALIGNMENT`], as a kernel wants them.
+pub(super) struct AlignedBytes {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; ALIGNMENT]);
+
+impl AlignedBytes {
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut lines = vec![Line([0; ALIGNMENT]); bytes.len().div_ceil(ALIGNMENT)];
+        bytemuck::cast_slice_mut::<Line, u8>(&mut lines)[..bytes.len()].copy_from_slice(bytes);
+        Self { lines, len: bytes.len() }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+/// A mapped column file.
+pub(super) struct MappedFile {
+    pub path: PathBuf,
+    pub map: Map,
+}
+
+/// One column of one block.
+pub(super) enum Column {
+    /// Not yet in a file.
+    Memory(AlignedBytes),
+    /// A range of a mapped file.
+    File { file: Arc<MappedFile>, offset: u64, len: u32, crc: u32, verified: AtomicBool },
+}
+
+impl Column {
+    /// The payload; a mapped one is verified against its checksum on first touch.
+    pub fn bytes(&self) -> Result<&[u8], GalleryError> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.bytes()),
+            Self::File { file, offset, len, crc, verified } => {
+                let bytes = usize::try_from(*offset)
+                    .ok()
+                    .and_then(|start| file.map.bytes().get(start..start.checked_add(*len as usize)?))
+                    .ok_or_else(|| GalleryError::corrupt(&file.path, *offset, "the block lies beyond the file"))?;
+                // Two threads may verify at once; both come to the same end.
+                if !verified.load(Ordering::Acquire) {
+                    if crc32c::crc32c(bytes) != *crc {
+                        return Err(GalleryError::corrupt(&file.path, *offset, "the block's checksum is wrong"));
+                    }
+                    verified.store(true, Ordering::Release);
+                }
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Where a payload problem is to be reported.
+    pub fn place(&self) -> (PathBuf, u64) {
+        match self {
+            Self::Memory(_) => (PathBuf::from("(in memory)"), 0),
+            Self::File { file, offset, .. } => (file.path.clone(), *offset),
+        }
+    }
+}

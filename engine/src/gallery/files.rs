@@ -1,0 +1,263 @@
+//! The files of a gallery: stripes of column files, their directories, the manifest, the overlay.
+//!
+//! ```text
+//! gallery/MANIFEST                 what there is, and the log position to replay from
+//! gallery/OVERLAY                  withdrawn rows, and rows that have changed their subject
+//! gallery/stripe-00000/DIRECTORY   where each block of each column lies, with its checksum
+//! gallery/stripe-00000/*.col       payloads, appended, 64-byte aligned
+//! ```
+//! Order of a flush: payloads, sync; directory, sync, rename; overlay likewise; manifest last. What a crash leaves
+//! beyond a recorded length is overwritten by the next flush. Records are framed: 8 bytes magic, u32 version, u32
+//! CRC32C of the rest, then the encoded value.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::block::Block;
+use super::column::{ALIGNMENT, Column, ColumnId, MappedFile};
+use super::faces::StoredModel;
+use super::map::Map;
+use super::{BLOCK_ROWS, GalleryError};
+use crate::codec;
+
+/// Blocks in a stripe: 65,536 references.
+pub const STRIPE_BLOCKS: usize = 256;
+/// The version of every gallery file that this build writes, and the only one it reads.
+pub const GALLERY_FORMAT_VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Manifest {
+    pub gallery: [u8; 16],
+    pub finger_model: String,
+    /// Every event below this position that makes a row is in the files.
+    pub replay_from: u64,
+    pub rows: u64,
+    pub stripes: u32,
+    pub face_models: Vec<StoredModel>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Directory {
+    pub gallery: [u8; 16],
+    pub blocks: Vec<BlockEntry>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct BlockEntry {
+    pub first_row: u64,
+    pub rows: u32,
+    pub first_position: u64,
+    pub columns: Vec<ColumnEntry>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct ColumnEntry {
+    pub id: ColumnId,
+    pub offset: u64,
+    pub len: u32,
+    pub crc: u32,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct StoredOverlay {
+    pub gallery: [u8; 16],
+    pub withdrawn: Vec<u64>,
+    pub subjects: Vec<(u64, String)>,
+}
+
+pub(super) const MANIFEST_MAGIC: &[u8; 8] = b"DUYNHATM";
+pub(super) const DIRECTORY_MAGIC: &[u8; 8] = b"DUYNHATD";
+pub(super) const OVERLAY_MAGIC: &[u8; 8] = b"DUYNHATO";
+
+/// Writes a framed record under a temporary name, syncs it and moves it into place.
+pub(super) fn write_record<T: Serialize>(path: &Path, magic: &[u8; 8], value: &T) -> Result<(), GalleryError> {
+    let payload = codec::encode(value)?;
+    let mut bytes = magic.to_vec();
+    bytes.extend(GALLERY_FORMAT_VERSION.to_le_bytes());
+    bytes.extend(crc32c::crc32c(&payload).to_le_bytes());
+    bytes.extend(payload);
+    let temporary = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        sync_parent(path)
+    };
+    write().map_err(|e| GalleryError::io(path, e))
+}
+
+/// Reads what [`write_record`] wrote; `None` when there is no such file.
+pub(super) fn read_record<T: DeserializeOwned>(path: &Path, magic: &[u8; 8]) -> Result<Option<T>, GalleryError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(GalleryError::io(path, e)),
+    };
+    let word = |at: usize| bytes.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    if bytes.get(..8) != Some(magic) {
+        return Err(GalleryError::corrupt(path, 0, "not the file that belongs here"));
+    }
+    match word(8) {
+        Some(GALLERY_FORMAT_VERSION) => {}
+        Some(v) => {
+            let what = format!("format version {v}; this build reads {GALLERY_FORMAT_VERSION}");
+            return Err(GalleryError::corrupt(path, 8, what));
+        }
+        None => return Err(GalleryError::corrupt(path, 8, "shorter than its header")),
+    }
+    let payload = bytes.get(16..).unwrap_or(&[]);
+    if word(12) != Some(crc32c::crc32c(payload)) {
+        return Err(GalleryError::corrupt(path, 12, "the checksum is wrong"));
+    }
+    codec::decode(payload).map(Some).map_err(|e| GalleryError::corrupt(path, 16, e.to_string()))
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// A stripe's files, for the writer and for readers.
+pub(super) struct StripeFiles {
+    dir: PathBuf,
+    pub directory: Directory,
+}
+
+impl StripeFiles {
+    pub fn path(gallery_dir: &Path, number: u32) -> PathBuf {
+        gallery_dir.join(format!("stripe-{number:05}"))
+    }
+
+    pub fn create(gallery_dir: &Path, number: u32, gallery: [u8; 16]) -> Result<Self, GalleryError> {
+        let dir = Self::path(gallery_dir, number);
+        std::fs::create_dir_all(&dir).map_err(|e| GalleryError::io(&dir, e))?;
+        sync_parent(&dir).map_err(|e| GalleryError::io(&dir, e))?;
+        Ok(Self { dir, directory: Directory { gallery, blocks: Vec::new() } })
+    }
+
+    /// Reads the directory and maps the columns; checks every length against its file first, and scans nothing.
+    pub fn open(gallery_dir: &Path, number: u32, gallery: [u8; 16]) -> Result<(Self, Vec<Arc<Block>>), GalleryError> {
+        let dir = Self::path(gallery_dir, number);
+        let path = dir.join("DIRECTORY");
+        let directory: Directory =
+            read_record(&path, DIRECTORY_MAGIC)?.ok_or_else(|| GalleryError::Missing { path: path.clone() })?;
+        if directory.gallery != gallery {
+            return Err(GalleryError::Foreign { path });
+        }
+        if directory.blocks.len() > STRIPE_BLOCKS {
+            return Err(GalleryError::corrupt(&path, 16, "more blocks than a stripe holds"));
+        }
+        if let Some(bad) = directory.blocks.iter().find(|b| b.rows == 0 || b.rows as usize > BLOCK_ROWS) {
+            return Err(GalleryError::corrupt(&path, 16, format!("a block of {} rows", bad.rows)));
+        }
+        let stripe = Self { dir, directory };
+        let blocks = stripe.map(0)?;
+        Ok((stripe, blocks))
+    }
+
+    fn lengths(&self) -> BTreeMap<ColumnId, u64> {
+        let mut lengths = BTreeMap::new();
+        for entry in self.directory.blocks.iter().flat_map(|b| &b.columns) {
+            let len = lengths.entry(entry.id).or_insert(0);
+            *len = u64::max(*len, entry.offset + u64::from(entry.len));
+        }
+        lengths
+    }
+
+    /// Maps the columns of the blocks from number `from` on.
+    fn map(&self, from: usize) -> Result<Vec<Arc<Block>>, GalleryError> {
+        let mut files = BTreeMap::new();
+        for (id, len) in self.lengths() {
+            let path = self.dir.join(id.file_name());
+            let open = File::open(&path).and_then(|f| Map::new(&f, len));
+            let map = open.map_err(|e| match e.kind() {
+                io::ErrorKind::UnexpectedEof => GalleryError::corrupt(&path, 0, e.to_string()),
+                _ => GalleryError::io(&path, e),
+            })?;
+            files.insert(id, Arc::new(MappedFile { path, map }));
+        }
+        let block = |entry: &BlockEntry| {
+            let columns = entry.columns.iter().filter_map(|c| {
+                let file = files.get(&c.id)?.clone();
+                let verified = false.into();
+                Some((c.id, Column::File { file, offset: c.offset, len: c.len, crc: c.crc, verified }))
+            });
+            Arc::new(Block {
+                first_row: entry.first_row,
+                rows: entry.rows,
+                first_position: entry.first_position,
+                columns: columns.collect(),
+            })
+        };
+        Ok(self.directory.blocks[from..].iter().map(block).collect())
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.directory.blocks.len() >= STRIPE_BLOCKS
+    }
+
+    pub fn room(&self) -> usize {
+        STRIPE_BLOCKS - self.directory.blocks.len()
+    }
+
+    /// Appends whole blocks, makes them durable, and returns them mapped.
+    pub fn append(&mut self, blocks: &[Arc<Block>]) -> Result<Vec<Arc<Block>>, GalleryError> {
+        let before = self.directory.blocks.len();
+        let mut lengths = self.lengths();
+        let mut pending: BTreeMap<ColumnId, Vec<u8>> = BTreeMap::new();
+        let mut entries = Vec::new();
+        for block in blocks {
+            let mut columns = Vec::new();
+            for (id, column) in &block.columns {
+                let bytes = column.bytes()?;
+                let start = lengths.entry(*id).or_insert(0).next_multiple_of(ALIGNMENT as u64);
+                let buffer = pending.entry(*id).or_default();
+                buffer.resize(buffer.len().next_multiple_of(ALIGNMENT), 0);
+                buffer.extend_from_slice(bytes);
+                lengths.insert(*id, start + bytes.len() as u64);
+                let len = u32::try_from(bytes.len())
+                    .map_err(|_| GalleryError::Limit("a block's column is longer than 4 GiB".into()))?;
+                columns.push(ColumnEntry { id: *id, offset: start, len, crc: crc32c::crc32c(bytes) });
+            }
+            entries.push(BlockEntry {
+                first_row: block.first_row,
+                rows: block.rows,
+                first_position: block.first_position,
+                columns,
+            });
+        }
+        for (id, buffer) in pending {
+            let path = self.dir.join(id.file_name());
+            let end = lengths[&id];
+            let start = end - buffer.len() as u64;
+            write_allocated(&path, start, &buffer).map_err(|e| GalleryError::io(&path, e))?;
+        }
+        sync_parent(&self.dir.join("x")).map_err(|e| GalleryError::io(&self.dir, e))?;
+        self.directory.blocks.extend(entries);
+        let written =
+            write_record(&self.dir.join("DIRECTORY"), DIRECTORY_MAGIC, &self.directory).and_then(|()| self.map(before));
+        if written.is_err() {
+            self.directory.blocks.truncate(before);
+        }
+        written
+    }
+}
+
+/// Writes into space that was allocated first: on a full disk this is an error, never a hole.
+fn write_allocated(path: &Path, start: u64, bytes: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), start, bytes.len() as u64) {
+        // A file system without allocation still reports a full disk at the write.
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+        Err(e) => return Err(e.into()),
+    }
+    file.write_all_at(bytes, start)?;
+    file.sync_data()
+}

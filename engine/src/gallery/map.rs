@@ -1,0 +1,38 @@
+//! The one file that maps memory.
+//!
+//! # What is assumed
+//! Column files are written by `pwrite` into allocated space and only ever *appended to* below the length that a
+//! directory records; a mapping covers recorded bytes only. Nobody but the holder of the gallery's lock writes. If
+//! another program truncates a mapped file all the same, touching a lost page kills this process with SIGBUS: the log
+//! is not touched by that, and the restart reports the short file. A program that changes mapped bytes in place can
+//! change search results between the checksum's verification (on first touch) and their use; file permissions are what
+//! keeps other programs out.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+
+/// A read-only mapping of the first `len` bytes of a file.
+pub(super) struct Map(memmap2::Mmap);
+
+impl Map {
+    /// Maps `len` bytes; an error when the file is shorter.
+    pub fn new(file: &File, len: u64) -> io::Result<Self> {
+        let actual = file.metadata()?.len();
+        if actual < len {
+            let what = format!("{actual} bytes; {len} are recorded");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        }
+        let len = usize::try_from(len).map_err(|_| io::Error::other("too long to map"))?;
+        // SAFETY: the mapping is read-only and private to this process's readers; the bytes below `len` are not
+        // changed by this program after they were recorded (see the module's header for other programs), and the
+        // file was checked to be long enough just now.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
+        Ok(Self(map))
+    }
+
+    /// The mapped bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}

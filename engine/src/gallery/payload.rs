@@ -1,0 +1,259 @@
+//! The payloads that the gallery itself defines: who a row is, the prints for the comparison, and whose each face is.
+//!
+//! ```text
+//! meta:   0 "DNM1"  4 u32 rows  8..64 zero  64 u64 position[rows]  then u32 end[rows] of the names, then the names
+//! prints: 0 "DNP1"  4 u32 entries  8 u32 minutiae  12 u32 bytes of the extractors' names  16..64 zero
+//!         64 Entry[entries] (24 bytes)  then Minutia[minutiae] (8)  then Code[minutiae] (32)  then names, each 0-ended
+//! rows:   0 "DNF1"  4 u32 entries  8 u32 basis  12..64 zero  64 u8 row[entries]  then u8 quality[entries]
+//! ```
+//! Each array starts at a multiple of 64. Little-endian.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::finger::{Code, CohortStatistics, FingerView};
+use crate::template::{Extractor, Minutia};
+
+use super::PreparedFinger;
+
+const META_MAGIC: u32 = u32::from_le_bytes(*b"DNM1");
+const PRINTS_MAGIC: u32 = u32::from_le_bytes(*b"DNP1");
+const ROWS_MAGIC: u32 = u32::from_le_bytes(*b"DNF1");
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Header {
+    magic: u32,
+    count: u32,
+    second: u32,
+    third: u32,
+    zero: [u32; 12],
+}
+
+fn header(magic: u32, count: usize, second: usize, third: usize) -> Vec<u8> {
+    let h = Header { magic, count: count as u32, second: second as u32, third: third as u32, zero: [0; 12] };
+    bytemuck::bytes_of(&h).to_vec()
+}
+
+fn pad(out: &mut Vec<u8>) {
+    out.resize(out.len().next_multiple_of(64), 0);
+}
+
+/// Cuts a payload into its aligned arrays.
+struct Cutter<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(bytes: &'a [u8], magic: u32) -> Result<(Self, Header), &'static str> {
+        let head = bytes.get(..64).ok_or("shorter than its header")?;
+        let head: Header = bytemuck::pod_read_unaligned(head);
+        if head.magic != magic {
+            return Err("not the payload that belongs here");
+        }
+        Ok((Self { bytes, at: 64 }, head))
+    }
+
+    fn take<T: Pod>(&mut self, count: usize) -> Result<&'a [T], &'static str> {
+        let len = count.checked_mul(size_of::<T>()).ok_or("an array's length overflows")?;
+        let end = self.at.checked_add(len).ok_or("an array's length overflows")?;
+        let bytes = self.bytes.get(self.at..end).ok_or("an array is longer than the payload")?;
+        self.at = end.next_multiple_of(64);
+        bytemuck::try_cast_slice(bytes).map_err(|_| "an array is not aligned")
+    }
+}
+
+/// Who each row of a block is.
+#[derive(Clone, Copy)]
+pub(super) struct Meta<'a> {
+    positions: &'a [u64],
+    ends: &'a [u32],
+    names: &'a [u8],
+}
+
+impl<'a> Meta<'a> {
+    pub fn encode<'b>(rows: impl ExactSizeIterator<Item = (u64, &'b str)> + Clone) -> Vec<u8> {
+        let count = rows.len();
+        let mut out = header(META_MAGIC, count, rows.clone().map(|(_, n)| n.len()).sum(), 0);
+        rows.clone().for_each(|(p, _)| out.extend(p.to_le_bytes()));
+        pad(&mut out);
+        let mut end = 0u32;
+        for (_, name) in rows.clone() {
+            end += name.len() as u32;
+            out.extend(end.to_le_bytes());
+        }
+        pad(&mut out);
+        rows.for_each(|(_, name)| out.extend(name.as_bytes()));
+        pad(&mut out);
+        out
+    }
+
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let (mut cut, head) = Cutter::new(bytes, META_MAGIC)?;
+        let count = head.count as usize;
+        let (positions, ends) = (cut.take::<u64>(count)?, cut.take::<u32>(count)?);
+        let names = cut.take::<u8>(head.second as usize)?;
+        Ok(Self { positions, ends, names })
+    }
+
+    pub fn positions(self) -> &'a [u64] {
+        self.positions
+    }
+
+    /// The subject's name; empty for a row that is not there.
+    pub fn subject(self, row: usize) -> &'a str {
+        let start = if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) as usize };
+        let end = self.ends.get(row).copied().unwrap_or(0) as usize;
+        self.names.get(start..end).and_then(|n| std::str::from_utf8(n).ok()).unwrap_or("")
+    }
+}
+
+/// One print's place in a prints payload.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Entry {
+    start: u32,
+    count: u16,
+    row: u8,
+    quality: u8,
+    extractor: u32,
+    cohort: [f32; 2],
+    zero: u32,
+}
+
+/// The prints of one finger position in a block, in entry order (the order of the screen's tile).
+#[derive(Clone, Copy)]
+pub struct Prints<'a> {
+    entries: &'a [Entry],
+    minutiae: &'a [Minutia],
+    codes: &'a [Code],
+    names: &'a [u8],
+}
+
+/// One stored print.
+#[derive(Clone, Copy)]
+pub struct StoredPrint<'a> {
+    /// Row within the block.
+    pub row: u8,
+    /// Overall quality, 0 unknown.
+    pub quality: u8,
+    /// Minutiae and codes.
+    pub view: FingerView<'a>,
+    /// Against the cohort.
+    pub cohort: CohortStatistics,
+    /// The extractor's name, empty when unknown.
+    pub extractor: &'a str,
+}
+
+impl<'a> Prints<'a> {
+    pub(super) fn encode(prints: &[(u8, &PreparedFinger)]) -> Vec<u8> {
+        let mut names: Vec<&Extractor> = prints.iter().map(|(_, p)| &p.extractor).collect();
+        names.sort();
+        names.dedup();
+        let mut name_bytes = Vec::new();
+        let mut name_at = Vec::new();
+        for name in &names {
+            name_at.push(name_bytes.len() as u32);
+            name_bytes.extend(if name.is_unknown() { "" } else { name.as_str() }.bytes());
+            name_bytes.push(0);
+        }
+        let total: usize = prints.iter().map(|(_, p)| p.features.view().minutiae().len()).sum();
+        let mut out = header(PRINTS_MAGIC, prints.len(), total, name_bytes.len());
+        let mut start = 0;
+        for (row, print) in prints {
+            let count = print.features.view().minutiae().len();
+            let name = names.binary_search(&&print.extractor).unwrap_or(0);
+            let entry = Entry {
+                start,
+                count: count as u16,
+                row: *row,
+                quality: print.quality,
+                extractor: name_at[name],
+                cohort: [print.cohort.mean, print.cohort.spread],
+                zero: 0,
+            };
+            out.extend(bytemuck::bytes_of(&entry));
+            start += count as u32;
+        }
+        pad(&mut out);
+        prints.iter().for_each(|(_, p)| out.extend(bytemuck::cast_slice::<_, u8>(p.features.view().minutiae())));
+        pad(&mut out);
+        prints.iter().for_each(|(_, p)| out.extend(bytemuck::cast_slice::<_, u8>(p.features.view().codes())));
+        pad(&mut out);
+        out.extend(name_bytes);
+        pad(&mut out);
+        out
+    }
+
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let (mut cut, head) = Cutter::new(bytes, PRINTS_MAGIC)?;
+        let entries = cut.take::<Entry>(head.count as usize)?;
+        let minutiae = cut.take::<Minutia>(head.second as usize)?;
+        let codes = cut.take::<Code>(head.second as usize)?;
+        let names = cut.take::<u8>(head.third as usize)?;
+        Ok(Self { entries, minutiae, codes, names })
+    }
+
+    /// How many.
+    pub fn len(self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Row of each entry, without touching the prints.
+    pub fn row(self, entry: usize) -> Option<u8> {
+        self.entries.get(entry).map(|e| e.row)
+    }
+
+    /// How many minutiae an entry has.
+    pub fn minutiae_count(self, entry: usize) -> usize {
+        self.entries.get(entry).map_or(0, |e| usize::from(e.count))
+    }
+
+    /// The entries of a row: consecutive, because entries stand in row order.
+    pub fn entries_of(self, row: u8) -> std::ops::Range<usize> {
+        let start = self.entries.partition_point(|e| e.row < row);
+        start..start + self.entries[start..].partition_point(|e| e.row == row)
+    }
+
+    /// One print; `None` when the entry or its range is not there.
+    pub fn get(self, entry: usize) -> Option<StoredPrint<'a>> {
+        let e = self.entries.get(entry)?;
+        let start = e.start as usize;
+        let range = start..start + usize::from(e.count);
+        let view = FingerView::new(self.minutiae.get(range.clone())?, self.codes.get(range)?)?;
+        let name = self.names.get(e.extractor as usize..)?;
+        let name = std::str::from_utf8(name.split(|&b| b == 0).next()?).ok()?;
+        let cohort = CohortStatistics { mean: e.cohort[0], spread: e.cohort[1] };
+        Some(StoredPrint { row: e.row, quality: e.quality, view, cohort, extractor: name })
+    }
+}
+
+/// Whose each face of a block is.
+#[derive(Clone, Copy)]
+pub(super) struct FaceRows<'a> {
+    pub rows: &'a [u8],
+    pub basis: u32,
+}
+
+impl<'a> FaceRows<'a> {
+    pub fn encode(rows: &[u8], qualities: &[u8], basis: u32) -> Vec<u8> {
+        let mut out = header(ROWS_MAGIC, rows.len(), basis as usize, 0);
+        out.extend(rows);
+        pad(&mut out);
+        out.extend(qualities);
+        pad(&mut out);
+        out
+    }
+
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let (mut cut, head) = Cutter::new(bytes, ROWS_MAGIC)?;
+        let rows = cut.take::<u8>(head.count as usize)?;
+        cut.take::<u8>(head.count as usize)?;
+        Ok(Self { rows, basis: head.second })
+    }
+}

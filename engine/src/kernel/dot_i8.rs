@@ -1,0 +1,189 @@
+//! 64 references against six probes in int8: the register tile of the batch face search.
+//!
+//! The contract, which every path meets with the same integers:
+//!
+//! ```text
+//! out[p][r] = start[p] + sum over k of (rows[k][r] - 128) * probes[k][p]
+//! ```
+//!
+//! and the answer is whether any of the 384 is at or above 0. The caller folds its limit into `start`, so that the
+//! kernel need not compare: a tile without a survivor costs a dozen ANDs beyond its products, and `out` is written
+//! only when there is one.
+//!
+//! # Layout
+//! A *tile* holds [`ROWS`] references. Four consecutive dimensions of one reference make a 32-bit lane (what VNNI and
+//! SDOT multiply at once); 64 lanes make 256 bytes, and those follow one another by dimension, so that a prefix of the
+//! dimensions is a prefix of the bytes. References are biased by 128 (VNNI multiplies unsigned by signed). Probes are
+//! packed likewise: four dimensions of probe 0, of probe 1, ... of probe 5, 24 bytes for four dimensions.
+//!
+//! # Why 64 x 6
+//! 24 accumulators, 4 registers of references and one broadcast probe fill 29 of the 32 registers. 64 divides a block of
+//! 256 references, which 48 x 8 does not.
+
+use super::{Isa, Level};
+
+#[cfg(target_arch = "x86_64")]
+#[path = "dot_i8_avx2.rs"]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+#[path = "dot_i8_avx512.rs"]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+#[path = "dot_i8_neon.rs"]
+mod neon;
+
+/// References in a tile.
+pub const ROWS: usize = 64;
+/// Probes in a group.
+pub const PROBES: usize = 6;
+/// Bytes of a tile for four dimensions.
+pub const TILE_STEP: usize = ROWS * 4;
+/// Bytes of a probe group for four dimensions.
+pub const GROUP_STEP: usize = PROBES * 4;
+/// Most dimensions: beyond, a sum could leave 24 bits and a float could not hold it exactly.
+pub const DIMENSION_MAX: usize = 1024;
+
+/// What the kernel leaves behind when something reaches 0: by probe, then by reference.
+pub type TileSums = [[i32; ROWS]; PROBES];
+
+/// One tile against one probe group; see the module for the contract.
+///
+/// `sums[p]` must be the sum of probe `p`'s codes over the dimensions given; `start` stays within `-2^30..=2^30`.
+/// Codes of -128 are allowed.
+///
+/// # Panics
+/// Lengths that don't belong together, or more than [`DIMENSION_MAX`] dimensions.
+pub fn tile_i8(
+    isa: Isa,
+    rows: &[u8],
+    probes: &[i8],
+    start: &[i32; PROBES],
+    sums: &[i32; PROBES],
+    out: &mut TileSums,
+) -> bool {
+    let steps = rows.len() / TILE_STEP;
+    assert!(
+        rows.len() == steps * TILE_STEP && probes.len() == steps * GROUP_STEP && steps * 4 <= DIMENSION_MAX,
+        "a tile and a probe group of the same dimensions"
+    );
+    match isa.level() {
+        Level::Portable => portable(rows, probes, start, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::tile(rows, probes, &biased(start, sums), out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::tile(rows, probes, &biased(start, sums), out),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => neon::tile(rows, probes, start, out),
+    }
+}
+
+/// The start for kernels that multiply the biased references.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn biased(start: &[i32; PROBES], sums: &[i32; PROBES]) -> [i32; PROBES] {
+    std::array::from_fn(|p| start[p] - 128 * sums[p])
+}
+
+/// The plain loop, written so that any compiler can make vectors of it.
+fn portable(rows: &[u8], probes: &[i8], start: &[i32; PROBES], out: &mut TileSums) -> bool {
+    let mut any = false;
+    for (p, lane) in out.iter_mut().enumerate() {
+        lane.fill(start[p]);
+        for (tile, group) in rows.chunks_exact(TILE_STEP).zip(probes.chunks_exact(GROUP_STEP)) {
+            let q: [i32; 4] = std::array::from_fn(|d| i32::from(group[p * 4 + d]));
+            for (sum, codes) in lane.iter_mut().zip(tile.chunks_exact(4)) {
+                *sum += (i32::from(codes[0]) - 128) * q[0]
+                    + (i32::from(codes[1]) - 128) * q[1]
+                    + (i32::from(codes[2]) - 128) * q[2]
+                    + (i32::from(codes[3]) - 128) * q[3];
+            }
+        }
+        any |= lane.iter().any(|&sum| sum >= 0);
+    }
+    any
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The contract, read aloud.
+    fn oracle(rows: &[u8], probes: &[i8], start: &[i32; PROBES]) -> TileSums {
+        let mut out = [[0i32; ROWS]; PROBES];
+        for (p, lane) in out.iter_mut().enumerate() {
+            for (r, sum) in lane.iter_mut().enumerate() {
+                *sum = start[p];
+                for k in 0..rows.len() / ROWS {
+                    let row = i32::from(rows[k / 4 * TILE_STEP + r * 4 + k % 4]) - 128;
+                    let probe = i32::from(probes[k / 4 * GROUP_STEP + p * 4 + k % 4]);
+                    *sum += row * probe;
+                }
+            }
+        }
+        out
+    }
+
+    fn probe_sums(probes: &[i8]) -> [i32; PROBES] {
+        let mut sums = [0; PROBES];
+        for group in probes.chunks_exact(GROUP_STEP) {
+            for (p, sum) in sums.iter_mut().enumerate() {
+                *sum += group[p * 4..p * 4 + 4].iter().map(|&q| i32::from(q)).sum::<i32>();
+            }
+        }
+        sums
+    }
+
+    fn holds(rows: &[u8], probes: &[i8], start: [i32; PROBES]) {
+        let expected = oracle(rows, probes, &start);
+        let any = expected.iter().flatten().any(|&sum| sum >= 0);
+        for isa in Isa::available() {
+            let mut out = [[i32::MIN; ROWS]; PROBES];
+            let said = tile_i8(isa, rows, probes, &start, &probe_sums(probes), &mut out);
+            assert_eq!(said, any, "{isa}: survivors");
+            if any {
+                assert_eq!(out, expected, "{isa}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn every_isa_gives_the_oracles_integers(
+            steps in 0usize..=24,
+            seed in prop::collection::vec(any::<u8>(), 24 * TILE_STEP),
+            probe_seed in prop::collection::vec(any::<i8>(), 24 * GROUP_STEP),
+            start in prop::array::uniform6(-300_000i32..300_000),
+        ) {
+            holds(&seed[..steps * TILE_STEP], &probe_seed[..steps * GROUP_STEP], start);
+        }
+    }
+
+    #[test]
+    fn extreme_codes_do_not_saturate() {
+        let steps = DIMENSION_MAX / 4;
+        for row in [0u8, 1, 128, 255] {
+            for probe in [-128i8, -127, 0, 127] {
+                holds(
+                    &vec![row; steps * TILE_STEP],
+                    &vec![probe; steps * GROUP_STEP],
+                    [0, 1, -1, 5, 1 << 24, -(1 << 24)],
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_survivor_in_any_place_is_seen() {
+        for place in 0..ROWS * PROBES {
+            let (p, r) = (place / ROWS, place % ROWS);
+            let mut rows = vec![128u8; TILE_STEP];
+            rows[r * 4 + 1] = 129;
+            let mut probes = vec![0i8; GROUP_STEP];
+            probes[p * 4 + 1] = 7;
+            holds(&rows, &probes, [-7; PROBES]);
+            holds(&rows, &probes, [-8; PROBES]);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The events: every state change of the product, and nothing else.
+
+use bytemuck::{cast_slice, pod_read_unaligned};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Blob;
+use crate::template::{
+    Biometrics, BiometricsError, Extractor, FaceTemplate, FaceTemplateError, FingerPosition, FingerTemplate,
+    FingerTemplateError, Minutia, MissingFinger, Outcome, Purpose,
+};
+
+/// A state change. New kinds are appended, never reordered: the order is the encoding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The gallery came into being. Always and only at position 1.
+    Created(Created),
+    /// A reference was taken over without a check (import).
+    Enrolled(Enrolled),
+    /// A station asked.
+    Submitted(Submitted),
+    /// A check was decided; a later one for the same submission replaces it.
+    Decided(Decided),
+    /// A check was taken back; it leaves no reference.
+    Withdrawn(Withdrawn),
+}
+
+impl Event {
+    /// The kind as it stands in the record's frame.
+    pub fn kind(&self) -> u16 {
+        match self {
+            Self::Created(_) => 1,
+            Self::Enrolled(_) => 2,
+            Self::Submitted(_) => 3,
+            Self::Decided(_) => 4,
+            Self::Withdrawn(_) => 5,
+        }
+    }
+}
+
+/// See [`Event::Created`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Created {
+    /// Random; every file of the gallery carries it.
+    pub gallery: [u8; 16],
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// The fingerprint model that makes the codes.
+    pub finger_model: String,
+}
+
+/// See [`Event::Enrolled`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The subject's name.
+    pub subject: String,
+    /// Keyed pseudonym of the identity number, if any.
+    pub identity: Option<[u8; 32]>,
+    /// What was captured.
+    pub biometrics: StoredBiometrics,
+}
+
+/// See [`Event::Submitted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The application's code.
+    pub application: String,
+    /// SHA-256 of the request, to tell a repeated request from a different one.
+    pub request: [u8; 32],
+    /// Why the station asked.
+    pub purpose: Purpose,
+    /// The station's code.
+    pub station: String,
+    /// The operator's code.
+    pub operator: String,
+    /// Keyed pseudonym of the declared identity number.
+    pub identity: Option<[u8; 32]>,
+    /// Keyed pseudonym of the claimed record's identity number.
+    pub claimed_identity: Option<[u8; 32]>,
+    /// The application that this one replaces.
+    pub supersedes: Option<String>,
+    /// Whether the capture gates let it through; if not, no reference is left.
+    pub usable: bool,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// What was captured.
+    pub biometrics: StoredBiometrics,
+}
+
+/// See [`Event::Decided`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Position of the submission.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+    /// The decision.
+    pub outcome: Outcome,
+    /// The subject that the reference belongs to from now on.
+    pub subject: Option<String>,
+    /// Positions of the references that the decision rests on.
+    pub rests_on: Vec<u64>,
+    /// The whole answer as it was given (JSON).
+    pub document: Blob,
+}
+
+/// See [`Event::Withdrawn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// Position of the submission.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+}
+
+/// [`Biometrics`] as the log stores them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoredBiometrics {
+    fingers: Vec<StoredFinger>,
+    faces: Vec<StoredFace>,
+    missing: Vec<MissingFinger>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StoredFinger {
+    position: FingerPosition,
+    quality: u8,
+    width: u16,
+    height: u16,
+    extractor: Extractor,
+    minutiae: Blob,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StoredFace {
+    model: String,
+    quality: u8,
+    values: Blob,
+}
+
+impl From<&Biometrics> for StoredBiometrics {
+    fn from(b: &Biometrics) -> Self {
+        Self {
+            fingers: b
+                .fingers
+                .iter()
+                .map(|f| StoredFinger {
+                    position: f.position,
+                    quality: f.quality,
+                    width: f.width,
+                    height: f.height,
+                    extractor: f.extractor.clone(),
+                    minutiae: Blob(cast_slice(f.minutiae()).to_vec()),
+                })
+                .collect(),
+            faces: b
+                .faces
+                .iter()
+                .map(|f| StoredFace {
+                    model: f.model().to_owned(),
+                    quality: f.quality,
+                    values: Blob(f.values().iter().flat_map(|v| v.to_le_bytes()).collect()),
+                })
+                .collect(),
+            missing: b.missing.clone(),
+        }
+    }
+}
+
+impl StoredBiometrics {
+    /// Back to the domain type, every rule checked again.
+    ///
+    /// # Errors
+    /// What the domain type refuses: the record was damaged or written by something else.
+    pub fn restore(&self) -> Result<Biometrics, StoredBiometricsError> {
+        let fingers = self.fingers.iter().map(StoredFinger::restore).collect::<Result<_, _>>()?;
+        let faces = self.faces.iter().map(StoredFace::restore).collect::<Result<_, _>>()?;
+        Ok(Biometrics::new(fingers, faces, self.missing.clone())?)
+    }
+}
+
+impl StoredFinger {
+    fn restore(&self) -> Result<FingerTemplate, StoredBiometricsError> {
+        if !self.minutiae.0.len().is_multiple_of(size_of::<Minutia>()) {
+            return Err(StoredBiometricsError::Length);
+        }
+        // The bytes of a decoded record need not be aligned: copied, not cast.
+        let minutiae: Vec<Minutia> =
+            self.minutiae.0.chunks_exact(size_of::<Minutia>()).map(pod_read_unaligned).collect();
+        Ok(FingerTemplate::new(self.position, self.quality, self.width, self.height, self.extractor.clone(), minutiae)?)
+    }
+}
+
+impl StoredFace {
+    fn restore(&self) -> Result<FaceTemplate, StoredBiometricsError> {
+        if !self.values.0.len().is_multiple_of(4) {
+            return Err(StoredBiometricsError::Length);
+        }
+        let values = self.values.0.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        Ok(FaceTemplate::new(&self.model, self.quality, values)?)
+    }
+}
+
+/// Stored biometrics that break a rule of the domain types.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoredBiometricsError {
+    /// A byte string whose length is no multiple of its element's.
+    #[error("a stored template has a wrong length")]
+    Length,
+    /// A finger.
+    #[error(transparent)]
+    Finger(#[from] FingerTemplateError),
+    /// A face.
+    #[error(transparent)]
+    Face(#[from] FaceTemplateError),
+    /// The encounter.
+    #[error(transparent)]
+    Biometrics(#[from] BiometricsError),
+}

@@ -1,0 +1,151 @@
+//! How a record stands in a segment.
+//!
+//! ```text
+//! segment:  header (64 bytes), then records back to back
+//! header:   0 "DUYNHATJ"   8 u32 version   12 u32 zero   16 u64 first position   24 [u8;16] gallery   40 zeros   60 u32 CRC32C of 0..60
+//! record:   0 u32 "DNR1"   4 u32 payload length   8 u64 position   16 u64 durable   24 u16 kind   26 u16 version   28 u32 CRC32C of 4..28 and the payload   32 payload
+//! ```
+//! All little-endian. `durable` is the last position that was known to be durable when the record was written. It tells
+//! a torn tail from damage: a record that cannot be read is *torn* when no later record claims it was durable, and
+//! *damaged* when one does.
+
+use crate::codec::{self, CodecError, RECORD_BYTES_MAX};
+
+use super::Event;
+
+/// Length of a segment's header.
+pub(super) const SEGMENT_HEADER_LEN: usize = 64;
+/// Length of a record's header.
+pub(super) const RECORD_HEADER_LEN: usize = 32;
+const SEGMENT_MAGIC: &[u8; 8] = b"DUYNHATJ";
+const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"DNR1");
+/// The version of segments and of records that this build writes, and the only one it reads.
+pub const FORMAT_VERSION: u16 = 1;
+
+pub(super) fn segment_header(first_position: u64, gallery: [u8; 16]) -> [u8; SEGMENT_HEADER_LEN] {
+    let mut h = [0u8; SEGMENT_HEADER_LEN];
+    h[..8].copy_from_slice(SEGMENT_MAGIC);
+    h[8..12].copy_from_slice(&u32::from(FORMAT_VERSION).to_le_bytes());
+    h[16..24].copy_from_slice(&first_position.to_le_bytes());
+    h[24..40].copy_from_slice(&gallery);
+    let crc = crc32c::crc32c(&h[..60]);
+    h[60..].copy_from_slice(&crc.to_le_bytes());
+    h
+}
+
+/// First position and gallery, or what is wrong.
+pub(super) fn parse_segment_header(h: &[u8]) -> Result<(u64, [u8; 16]), String> {
+    let Some(h) = h.get(..SEGMENT_HEADER_LEN) else {
+        return Err(format!("{} bytes; a segment header has {SEGMENT_HEADER_LEN}", h.len()));
+    };
+    if &h[..8] != SEGMENT_MAGIC {
+        return Err("not a journal segment".into());
+    }
+    if u32_at(h, 60) != crc32c::crc32c(&h[..60]) {
+        return Err("the segment header's checksum is wrong".into());
+    }
+    let version = u32_at(h, 8);
+    if version != u32::from(FORMAT_VERSION) {
+        return Err(format!("format version {version}; this build reads {FORMAT_VERSION}"));
+    }
+    let mut gallery = [0; 16];
+    gallery.copy_from_slice(&h[24..40]);
+    Ok((u64_at(h, 16), gallery))
+}
+
+/// Appends the record to `out`.
+pub(super) fn write_record(position: u64, durable: u64, event: &Event, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let payload = codec::encode(event)?;
+    let start = out.len();
+    out.extend(RECORD_MAGIC.to_le_bytes());
+    out.extend((payload.len() as u32).to_le_bytes());
+    out.extend(position.to_le_bytes());
+    out.extend(durable.to_le_bytes());
+    out.extend(event.kind().to_le_bytes());
+    out.extend(FORMAT_VERSION.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + 4..start + 28]), &payload);
+    out.extend(crc.to_le_bytes());
+    out.extend(payload);
+    Ok(())
+}
+
+/// A record's frame whose checksum holds.
+pub(super) struct Frame<'a> {
+    pub position: u64,
+    pub durable: u64,
+    pub kind: u16,
+    pub version: u16,
+    pub payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The frame at the start of `bytes`, or what is wrong.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let Some(header) = bytes.get(..RECORD_HEADER_LEN) else {
+            return Err("fewer bytes than a record's header");
+        };
+        if u32_at(header, 0) != RECORD_MAGIC {
+            return Err("no record begins here");
+        }
+        let len = u32_at(header, 4) as usize;
+        if len > RECORD_BYTES_MAX {
+            return Err("the record's length is beyond the limit");
+        }
+        let Some(payload) = bytes.get(RECORD_HEADER_LEN..RECORD_HEADER_LEN + len) else {
+            return Err("the record is longer than the file");
+        };
+        if u32_at(header, 28) != crc32c::crc32c_append(crc32c::crc32c(&header[4..28]), payload) {
+            return Err("the record's checksum is wrong");
+        }
+        Ok(Self {
+            position: u64_at(header, 8),
+            durable: u64_at(header, 16),
+            kind: u16::from_le_bytes([header[24], header[25]]),
+            version: u16::from_le_bytes([header[26], header[27]]),
+            payload,
+        })
+    }
+
+    /// Bytes that the record takes.
+    pub fn len(&self) -> usize {
+        RECORD_HEADER_LEN + self.payload.len()
+    }
+
+    /// The event itself.
+    pub fn event(&self) -> Result<Event, String> {
+        if self.version != FORMAT_VERSION {
+            return Err(format!("record version {}; this build reads {FORMAT_VERSION}", self.version));
+        }
+        let event: Event = codec::decode(self.payload).map_err(|e| e.to_string())?;
+        if event.kind() != self.kind {
+            return Err(format!("the frame says kind {}, the record {}", self.kind, event.kind()));
+        }
+        Ok(event)
+    }
+}
+
+/// Whether a whole record beyond `bytes[0]` claims that `position` was durable.
+pub(super) fn later_record_knows(bytes: &[u8], position: u64) -> bool {
+    let magic = RECORD_MAGIC.to_le_bytes();
+    let mut from = 1;
+    while let Some(at) = bytes.get(from..).and_then(|rest| rest.windows(4).position(|w| w == magic)) {
+        let at = from + at;
+        if let Ok(frame) = Frame::parse(&bytes[at..]) {
+            if frame.durable >= position {
+                return true;
+            }
+            from = at + frame.len();
+        } else {
+            from = at + 1;
+        }
+    }
+    false
+}
+
+fn u32_at(b: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
+}
+
+fn u64_at(b: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(b, at)) | u64::from(u32_at(b, at + 4)) << 32
+}

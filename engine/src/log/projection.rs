@@ -1,0 +1,111 @@
+//! What the events do to the gallery.
+
+use rayon::prelude::*;
+
+use super::{Event, Record, StoredBiometricsError};
+use crate::finger::{Cohort, Model};
+use crate::gallery::{Gallery, GalleryError, Prepared, Reference};
+
+/// The name that a reference counts to until its check is decided, and for good when it is clear.
+pub fn provisional_subject(position: u64) -> String {
+    format!("S{position:010}")
+}
+
+/// A record with the features of the reference that it makes, if it makes one.
+pub struct Applicable {
+    record: Record,
+    prepared: Option<Prepared>,
+}
+
+impl Applicable {
+    /// With features that were extracted before; they must be those of the record's biometrics.
+    pub fn with(record: Record, prepared: Option<Prepared>) -> Self {
+        Self { record, prepared }
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Extracts the features of those records that make references; parallel on the current rayon pool.
+    ///
+    /// # Errors
+    /// A record's templates break a rule of the domain types: the position and what is wrong.
+    pub fn prepare(records: Vec<Record>, model: &Model, cohort: &Cohort) -> Result<Vec<Self>, ProjectionError> {
+        let prepare = |record: Record| {
+            let stored = match &record.event {
+                Event::Enrolled(e) => Some(&e.biometrics),
+                Event::Submitted(s) if leaves_reference(&record.event) => Some(&s.biometrics),
+                _ => None,
+            };
+            let position = record.position;
+            let restored = stored.map(|s| s.restore()).transpose();
+            let restored = restored.map_err(|source| ProjectionError::Biometrics { position, source })?;
+            let prepared = restored.map(|b| Prepared::new(model, cohort, &b));
+            Ok(Self { record, prepared })
+        };
+        records.into_par_iter().map(prepare).collect()
+    }
+}
+
+/// Whether the event makes a row.
+pub fn leaves_reference(event: &Event) -> bool {
+    match event {
+        Event::Enrolled(_) => true,
+        Event::Submitted(s) => s.usable && s.purpose.leaves_reference(),
+        _ => false,
+    }
+}
+
+/// Applies records in log order. Does not publish.
+///
+/// # Errors
+/// What the gallery reports.
+pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), ProjectionError> {
+    let mut rows = Vec::new();
+    for Applicable { record, prepared } in records {
+        let position = record.position;
+        match record.event {
+            Event::Created(_) => {}
+            Event::Enrolled(event) => {
+                rows.push(Reference { position, subject: event.subject, prepared: prepared.unwrap_or_default() });
+            }
+            Event::Submitted(event) => {
+                if leaves_reference(&Event::Submitted(event)) {
+                    let subject = provisional_subject(position);
+                    rows.push(Reference { position, subject, prepared: prepared.unwrap_or_default() });
+                }
+            }
+            Event::Decided(event) => {
+                if let Some(subject) = &event.subject {
+                    gallery.add(std::mem::take(&mut rows))?;
+                    gallery.set_subject(event.submitted, subject)?;
+                }
+            }
+            Event::Withdrawn(event) => {
+                gallery.add(std::mem::take(&mut rows))?;
+                gallery.withdraw(event.submitted)?;
+            }
+        }
+    }
+    gallery.add(rows)?;
+    Ok(())
+}
+
+/// The gallery could not follow the log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProjectionError {
+    /// A record's templates break a rule.
+    #[error("position {position}: {source}")]
+    Biometrics {
+        /// Where in the log.
+        position: u64,
+        /// What is wrong.
+        source: StoredBiometricsError,
+    },
+    /// The gallery.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
+}

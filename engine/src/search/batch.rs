@@ -1,0 +1,258 @@
+//! Everyone against everyone: each unordered pair of references once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::compare::Comparer;
+use super::screen::columns_of;
+use super::{Candidate, Matcher, Probe, face_error, prepare_faces};
+use crate::face;
+use crate::finger::screen::{ScreenBatch, ScreenProbe, ScreenScratch, normalised};
+use crate::gallery::{Block, GalleryError, Prepared, Snapshot};
+use crate::template::FingerPosition;
+
+/// Probes that share one reading of a tile.
+const BATCH: usize = 32;
+
+/// How closely to look.
+#[derive(Clone, Debug)]
+pub struct BatchOptions {
+    /// Fingers of each reference that are screened, at most [`super::SCREEN_FINGERS_MAX`].
+    pub fingers: usize,
+    /// Share of the pairs that the screen hands on, estimated from the first blocks.
+    pub share: f64,
+    /// Pairs of faces from this cosine on are compared.
+    pub cosine_min: f32,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self { fingers: super::SCREEN_FINGERS_MAX, share: 2e-4, cosine_min: 0.35 }
+    }
+}
+
+/// How far it is, in pairs of references.
+#[derive(Default)]
+pub struct BatchProgress {
+    done: AtomicU64,
+}
+
+impl BatchProgress {
+    /// Pairs looked at so far.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+}
+
+/// A pair that was compared and kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// The later row.
+    pub probe: u64,
+    /// The earlier row and its scores.
+    pub candidate: Candidate,
+}
+
+/// Compares every pair of live references that the screen or the faces bring together, and returns those that `keep`
+/// wants, in row order.
+///
+/// # Errors
+/// Damage or I/O met on the way.
+pub fn all_against_all(
+    matcher: Matcher<'_>,
+    snapshot: &Snapshot,
+    options: &BatchOptions,
+    progress: &BatchProgress,
+    keep: impl Fn(&Candidate) -> bool + Sync,
+) -> Result<Vec<Pair>, GalleryError> {
+    let limit = screen_limit(matcher, snapshot, options)?;
+    let mut pairs = Vec::new();
+    for block in snapshot.blocks() {
+        let own = Own::new(matcher, snapshot, block, options)?;
+        let others: Vec<_> = snapshot.blocks().take_while(|b| b.first_row <= block.first_row).collect();
+        let found = others
+            .par_iter()
+            .map_init(Buffers::default, |buffers, other| {
+                let suspects = own.suspects(matcher, snapshot, other, limit, options, buffers)?;
+                let mut kept = Vec::new();
+                for (row, with) in suspects {
+                    let probe = &own.probes[(row - block.first_row) as usize];
+                    let candidate = buffers.comparer.compare(matcher, snapshot, probe, with)?;
+                    if keep(&candidate) {
+                        kept.push(Pair { probe: row, candidate });
+                    }
+                }
+                progress.done.fetch_add(u64::from(block.rows) * u64::from(other.rows), Ordering::Relaxed);
+                Ok(kept)
+            })
+            .collect::<Result<Vec<_>, GalleryError>>()?;
+        pairs.extend(found.into_iter().flatten());
+    }
+    pairs.sort_by_key(|p| (p.probe, p.candidate.row));
+    Ok(pairs)
+}
+
+/// The screen score above which [`BatchOptions::share`] of the pairs lie, from the first blocks' pairs: nearly all of
+/// any gallery's pairs are non-mated.
+fn screen_limit(matcher: Matcher<'_>, snapshot: &Snapshot, options: &BatchOptions) -> Result<u32, GalleryError> {
+    let Some(first) = snapshot.blocks().next() else { return Ok(u32::MAX) };
+    let own = Own::new(matcher, snapshot, first, options)?;
+    let mut buffers = Buffers::default();
+    let mut scores = Vec::new();
+    for other in snapshot.blocks().take(16) {
+        own.screen(matcher, other, &mut buffers)?;
+        scores.extend(buffers.sums.iter().copied().filter(|s| *s > 0));
+    }
+    if scores.is_empty() {
+        return Ok(1);
+    }
+    let above = ((scores.len() as f64 * options.share) as usize).clamp(1, scores.len()) - 1;
+    let (_, limit, _) = scores.select_nth_unstable_by(above, |a, b| b.cmp(a));
+    // A small gallery is compared whole: its tail cannot be estimated.
+    Ok(if snapshot.rows() <= 256 { 1 } else { *limit })
+}
+
+/// One block's references as probes.
+struct Own<'m> {
+    first_row: u64,
+    rows: usize,
+    slots: usize,
+    probes: Vec<Probe<'m>>,
+    /// By column: batches of probes with the row and slot of each.
+    batches: Vec<(FingerPosition, Vec<(usize, usize, u8)>, ScreenBatch)>,
+    faces: BTreeMap<u8, Vec<(Arc<face::Basis>, Vec<face::FaceProbe>)>>,
+    face_rows: BTreeMap<u8, Vec<u64>>,
+}
+
+#[derive(Default)]
+struct Buffers {
+    scratch: ScreenScratch,
+    faces: face::Scratch,
+    comparer: Comparer,
+    scores: Vec<u16>,
+    best: Vec<u32>,
+    /// Row by row of the probes, each with all rows of the other block.
+    sums: Vec<u32>,
+}
+
+impl<'m> Own<'m> {
+    fn new(
+        matcher: Matcher<'m>,
+        snapshot: &Snapshot,
+        block: &Block,
+        options: &BatchOptions,
+    ) -> Result<Self, GalleryError> {
+        let rows = block.rows as usize;
+        let slots = options.fingers.clamp(1, super::SCREEN_FINGERS_MAX);
+        let prepared: Vec<Prepared> = (0..rows)
+            .into_par_iter()
+            .map(|row| snapshot.prepared(block.first_row + row as u64))
+            .collect::<Result<_, _>>()?;
+        let probes: Vec<Probe<'m>> =
+            prepared.par_iter().map(|p| Probe::new(matcher.model, matcher.params, p)).collect();
+        let mut columns: BTreeMap<FingerPosition, Vec<(usize, usize, ScreenProbe)>> = BTreeMap::new();
+        for (row, probe) in probes.iter().enumerate() {
+            if !snapshot.is_live(block.first_row + row as u64) {
+                continue;
+            }
+            for (slot, &finger) in probe.screened.iter().take(slots).enumerate() {
+                for column in columns_of(probe.fingers[finger].position) {
+                    columns.entry(column).or_default().push((row, slot, probe.fingers[finger].screen.clone()));
+                }
+            }
+        }
+        let mut batches = Vec::new();
+        for (column, all) in columns {
+            for part in all.chunks(BATCH) {
+                let screens: Vec<_> = part.iter().map(|(_, _, s)| s.clone()).collect();
+                let places = part.iter().map(|(row, slot, s)| (*row, *slot, s.minutiae())).collect();
+                batches.push((column, places, ScreenBatch::new(&screens)));
+            }
+        }
+        let mut faces = BTreeMap::new();
+        let mut face_rows = BTreeMap::new();
+        for (number, model) in (0u8..).zip(snapshot.face_models().iter()) {
+            let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
+            let mut by_basis = Vec::new();
+            for basis in (0..model.bases()).filter_map(|n| model.basis(n)) {
+                let values = (0..column.rows.len()).map(|e| column.block.originals.values(e));
+                by_basis.push((basis.clone(), prepare_faces(matcher.isa, basis, values)?));
+            }
+            faces.insert(number, by_basis);
+            face_rows.insert(number, column.rows.iter().map(|r| block.first_row + u64::from(*r)).collect());
+        }
+        Ok(Self { first_row: block.first_row, rows, slots, probes, batches, faces, face_rows })
+    }
+
+    /// Fills `buffers.sums`.
+    fn screen(&self, matcher: Matcher<'_>, other: &Block, buffers: &mut Buffers) -> Result<(), GalleryError> {
+        let width = other.rows as usize;
+        buffers.best.clear();
+        buffers.best.resize(self.rows * self.slots * width, 0);
+        for (column, places, batch) in &self.batches {
+            let Some(column) = other.finger(*column)? else { continue };
+            let entries = column.tile.entries();
+            buffers.scores.clear();
+            buffers.scores.resize(places.len() * entries, 0);
+            batch.screen(matcher.isa, &column.tile, &mut buffers.scratch, &mut buffers.scores);
+            for (scores, (row, slot, minutiae)) in buffers.scores.chunks_exact(entries.max(1)).zip(places) {
+                let best = &mut buffers.best[(row * self.slots + slot) * width..][..width];
+                for (entry, &score) in scores.iter().enumerate() {
+                    let (Some(to), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry)) else {
+                        continue;
+                    };
+                    if let Some(best) = best.get_mut(usize::from(to)) {
+                        *best = (*best).max(normalised(score, *minutiae, reference));
+                    }
+                }
+            }
+        }
+        buffers.sums.clear();
+        for row in buffers.best.chunks_exact((self.slots * width).max(1)) {
+            buffers.sums.extend((0..width).map(|to| row.iter().skip(to).step_by(width).sum::<u32>()));
+        }
+        Ok(())
+    }
+
+    /// Pairs (own row, earlier row of the other block) to compare, in order.
+    fn suspects(
+        &self,
+        matcher: Matcher<'_>,
+        snapshot: &Snapshot,
+        other: &Block,
+        limit: u32,
+        options: &BatchOptions,
+        buffers: &mut Buffers,
+    ) -> Result<BTreeSet<(u64, u64)>, GalleryError> {
+        let mut suspects = BTreeSet::new();
+        let mut add = |row: u64, with: u64| {
+            if with < row && snapshot.is_live(row) && snapshot.is_live(with) {
+                suspects.insert((row, with));
+            }
+        };
+        self.screen(matcher, other, buffers)?;
+        let width = (other.rows as usize).max(1);
+        for (row, sums) in (self.first_row..).zip(buffers.sums.chunks_exact(width)) {
+            for (with, _) in (other.first_row..).zip(sums).filter(|(_, sum)| **sum >= limit) {
+                add(row, with);
+            }
+        }
+        for (number, bases) in &self.faces {
+            let Some(column) = other.faces(snapshot.face_models(), *number)? else { continue };
+            let Some((basis, probes)) = bases.get(column.basis) else { continue };
+            let mut hits = Vec::new();
+            let batch = face::ProbeBatch::new(basis, probes).map_err(|e| face_error(&e))?;
+            let (cosine_min, scratch) = (options.cosine_min, &mut buffers.faces);
+            face::search_block(matcher.isa, &batch, &column.block, cosine_min, usize::MAX, &mut hits, scratch)
+                .map_err(|e| face_error(&e))?;
+            for hit in hits {
+                let row = self.face_rows[number][hit.probe as usize];
+                add(row, other.first_row + u64::from(column.rows[hit.entry as usize]));
+            }
+        }
+        Ok(suspects)
+    }
+}

@@ -1,0 +1,72 @@
+//! Everything of one probe against everything of one reference.
+
+use super::screen::columns_of;
+use super::{Candidate, FaceScore, FingerScore, Matcher, Probe};
+use crate::face;
+use crate::finger::{Scratch, compare, normalise};
+use crate::gallery::{GalleryError, Snapshot};
+
+/// Buffers of one thread.
+#[derive(Default)]
+pub(super) struct Comparer {
+    scratch: Scratch,
+}
+
+impl Comparer {
+    /// All fingers and faces that the row shares with the probe; the best over impressions and shots.
+    pub fn compare(
+        &mut self,
+        matcher: Matcher<'_>,
+        snapshot: &Snapshot,
+        probe: &Probe<'_>,
+        row: u64,
+    ) -> Result<Candidate, GalleryError> {
+        let mut candidate = Candidate { row, fingers: Vec::new(), faces: Vec::new() };
+        let Some((block, within)) = snapshot.locate(row) else { return Ok(candidate) };
+        for finger in &probe.fingers {
+            let position = finger.position;
+            let mut best: Option<FingerScore> = None;
+            for column in columns_of(position) {
+                let Some(prints) = block.prints(column)? else { continue };
+                for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
+                    let comparison = compare(&finger.compare, stored.view, &mut self.scratch);
+                    let score = normalise(comparison.score, finger.cohort, stored.cohort);
+                    if best.is_none_or(|b| score > b.score) {
+                        let llr = matcher.calibration.llr(score, finger.extractor.as_str(), stored.extractor);
+                        best = Some(FingerScore {
+                            position,
+                            score,
+                            llr: llr.llr,
+                            matched: comparison.matched,
+                            calibrated: llr.calibrated,
+                        });
+                    }
+                }
+            }
+            let Some(best) = best else { continue };
+            // Several impressions of one finger are one source.
+            let known = position != crate::template::FingerPosition::UNKNOWN;
+            match candidate.fingers.iter_mut().find(|f| known && f.position == position) {
+                Some(other) if other.score >= best.score => {}
+                Some(other) => *other = best,
+                None => candidate.fingers.push(best),
+            }
+        }
+        for (number, model) in (0u8..).zip(snapshot.face_models().iter()) {
+            let own = probe.faces.iter().filter(|f| model.is_of(f));
+            let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
+            let mut best: Option<f32> = None;
+            for shot in own {
+                let entries = column.rows.iter().enumerate().filter(|(_, r)| **r == within);
+                for original in entries.map(|(entry, _)| column.block.originals.values(entry)) {
+                    let cosine = face::compare(matcher.isa, shot.values(), original);
+                    best = Some(best.map_or(cosine, |b| b.max(cosine)));
+                }
+            }
+            if let Some(cosine) = best {
+                candidate.faces.push(FaceScore { model: number, cosine, llr: face::llr(cosine) });
+            }
+        }
+        Ok(candidate)
+    }
+}

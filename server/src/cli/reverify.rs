@@ -1,0 +1,157 @@
+//! `duynhat reverify`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use duynhat_engine::decision::{Fused, Policy, fuse};
+use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
+use serde::Serialize;
+
+use super::{BadInput, grouped, print_json, progress};
+use crate::service::{Models, ReadOnly};
+
+/// Compares everyone with everyone and lists suspected duplicates; leaves nothing in the data folder.
+#[derive(clap::Args, Debug)]
+pub struct ReverifyArgs {
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where `duplicates.csv` and `summary.txt` go; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Fingers of each reference that are screened, 1 to 4.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub fingers: u8,
+    /// Threads; default: all cores.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print one JSON document instead of words.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    references: u64,
+    pairs: u64,
+    suspected: usize,
+    duplicate: usize,
+    review: usize,
+    log_position: u64,
+    duplicate_threshold: f32,
+    review_threshold: f32,
+    seconds: f64,
+    pairs_per_s: f64,
+}
+
+/// Reverifies.
+///
+/// # Errors
+/// A damaged data folder, or the output can't be written.
+pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
+    let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.clamp(1, 1024)).build()?;
+    let gallery = pool.install(|| ReadOnly::open(&args.data, models.model, models.cohort))?;
+    let snapshot = &gallery.snapshot;
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let policy = Policy::default();
+    let thresholds = policy.thresholds(snapshot.live());
+
+    let started = std::time::Instant::now();
+    let options = BatchOptions { fingers: usize::from(args.fingers), ..BatchOptions::default() };
+    let done = BatchProgress::default();
+    // Tiles are counted whole: each block against itself and every earlier one.
+    let total: u64 = snapshot.blocks().map(|b| u64::from(b.rows) * (b.first_row + u64::from(b.rows))).sum();
+    let bar = progress(total, "comparing pairs");
+    let pairs = std::thread::scope(|scope| {
+        let search = scope.spawn(|| {
+            pool.install(|| {
+                all_against_all(models.matcher(), snapshot, &options, &done, |candidate| {
+                    fuse(candidate).score >= thresholds.review
+                })
+            })
+        });
+        while !search.is_finished() {
+            bar.set_position(done.done());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        search.join()
+    });
+    bar.finish_and_clear();
+    let pairs = pairs.map_err(|_| anyhow::anyhow!("the search failed"))??;
+    let seconds = started.elapsed().as_secs_f64();
+
+    let path = args.out.join("duplicates.csv");
+    let mut csv = String::from("subject_a,position_a,subject_b,position_b,score,band,fingers,face\n");
+    let (mut duplicate, mut suspected) = (0, 0);
+    for pair in &pairs {
+        let fused = fuse(&pair.candidate);
+        let (a, b) = (snapshot.subject(pair.probe)?, snapshot.subject(pair.candidate.row)?);
+        // Two encounters of one subject are no news.
+        if a == b {
+            continue;
+        }
+        suspected += 1;
+        let strong = fused.score >= thresholds.duplicate && fused.without_strongest >= policy.second_source_llr;
+        duplicate += usize::from(strong);
+        let (fingers, face) = shares(&fused);
+        let band = if strong { "duplicate" } else { "review" };
+        let position = |row| snapshot.position_of(row).map(Option::unwrap_or_default);
+        let (at_a, at_b) = (position(pair.probe)?, position(pair.candidate.row)?);
+        csv += &format!("{a},{at_a},{b},{at_b},{:.3},{band},{fingers:.3},{face:.3}\n", fused.score);
+    }
+    write_whole(&path, csv.as_bytes())?;
+    let live = snapshot.live();
+    let pairs = live * live.saturating_sub(1) / 2;
+    let summary = Summary {
+        references: live,
+        pairs,
+        suspected,
+        duplicate,
+        review: suspected - duplicate,
+        log_position: gallery.position,
+        duplicate_threshold: thresholds.duplicate,
+        review_threshold: thresholds.review,
+        seconds: (seconds * 1e3).round() / 1e3,
+        pairs_per_s: (pairs as f64 / seconds.max(1e-9)).round(),
+    };
+    let text = format!(
+        "{} references, {} pairs in {:.1} s ({} pairs/s), log position {}\n\
+         suspected duplicates: {} ({} duplicate at {:+.1} and more, {} for review at {:+.1} and more)\n\
+         listed in {}\n",
+        grouped(summary.references),
+        grouped(summary.pairs),
+        summary.seconds,
+        grouped(summary.pairs_per_s as u64),
+        summary.log_position,
+        summary.suspected,
+        summary.duplicate,
+        summary.duplicate_threshold,
+        summary.review,
+        summary.review_threshold,
+        path.display()
+    );
+    write_whole(&args.out.join("summary.txt"), text.as_bytes())?;
+    if args.json {
+        return print_json(&summary);
+    }
+    print!("{text}");
+    Ok(())
+}
+
+fn shares(fused: &Fused) -> (f32, f32) {
+    let sum = |finger: bool| fused.shares.iter().filter(|s| s.finger.is_some() == finger).map(|s| s.llr).sum();
+    (sum(true), sum(false))
+}
+
+/// Never half a file under its final name.
+fn write_whole(path: &std::path::Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let temporary = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        std::fs::File::create(&temporary)?.write_all(bytes)?;
+        std::fs::rename(&temporary, path)
+    };
+    write().with_context(|| path.display().to_string())
+}

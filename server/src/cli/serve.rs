@@ -1,0 +1,74 @@
+//! `duynhat serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::http::{self, HttpLimits};
+use crate::service::{Models, Service, ServiceOptions};
+
+/// Serves the API on a data folder.
+#[derive(clap::Args, Debug)]
+pub struct ServeArgs {
+    /// The data folder; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Address and port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Threads that extract, search and compare; default: all cores.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Checks that may wait for a decision; one more is answered 429.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub pending_max: usize,
+}
+
+/// Runs until SIGINT or SIGTERM, then finishes what was accepted.
+///
+/// # Errors
+/// The data folder or the address can't be opened.
+pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let mut options = ServiceOptions { pending_max: args.pending_max.clamp(1, 1 << 20), ..ServiceOptions::default() };
+    if let Some(threads) = args.threads {
+        options.threads = threads.clamp(1, 1024);
+    }
+    let models = Models::shipped().map_err(|e| super::BadInput::error(e.to_string()))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let service = Service::open(&args.data, models, options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(args.listen).await.with_context(|| args.listen.to_string())?;
+        let health = service.health();
+        println!(
+            "listening on http://{} ({} references, log position {}, kernel {})",
+            listener.local_addr()?,
+            super::grouped(health.references),
+            health.position,
+            health.kernel
+        );
+        http::serve(listener, Arc::new(service), HttpLimits::default(), stop_signal()).await?;
+        println!("stopped; everything accepted is decided and written");
+        Ok(())
+    })
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(_) => return drop(interrupt.await),
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
+}

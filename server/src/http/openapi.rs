@@ -1,0 +1,316 @@
+//! The description of the API: what the routes' own attributes do not say, the problem answers, the examples.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response as HttpResponse};
+use axum::{Router, middleware};
+use duynhat_engine::template::{MissingReason, Outcome, Purpose};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Type};
+use utoipa::{IntoResponses, OpenApi};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::dto::{CheckBody, EmbeddingBody, FaceBody, FingerBody, IdentifyBody, MissingBody, VerifyBody};
+use super::problem::{FieldError, Problem, ProblemKind};
+use crate::service::{
+    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, Health, IdentifyDocument, Reason, ServiceError,
+    SourceDocument, VerifyDocument,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Duy Nhất",
+        description = "Biometric deduplication: is this person already known, and are they who they say they are?\n\n\
+            Words follow ISO/IEC 2382-37. Scores are natural log-likelihood ratios: higher is more alike. Every answer \
+            other than the one asked for is an RFC 9457 problem document that names the field at fault.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "checks", description = "Applications: submitted, decided, withdrawn."),
+        (name = "searches", description = "Questions that leave nothing behind."),
+        (name = "operation", description = "How the server is.")
+    ),
+    components(schemas(Problem, FieldError))
+)]
+struct Description;
+
+/// The description without the routes.
+pub(super) fn base() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+/// `/docs`: a page that shows the description, all its files from the binary.
+pub(super) fn page() -> Router {
+    let config = Config::from("/openapi.json").try_it_out_enabled(true).validator_url("none");
+    let page: Router = SwaggerUi::new("/docs").config(config).into();
+    page.layer(middleware::map_response(async |response: HttpResponse| match response.status() {
+        StatusCode::NOT_FOUND => Problem::new(ProblemKind::NoRoute, "the page has no such file").into_response(),
+        _ => response,
+    }))
+}
+
+/// What any request may get.
+pub(super) struct Problems;
+/// What a request that names an application in its path may get.
+pub(super) struct CodeProblems;
+/// What a request that changes an application may get.
+pub(super) struct StateProblems;
+/// What a request with a body may get.
+pub(super) struct BodyProblems;
+/// What a new check may get beyond that.
+pub(super) struct CheckProblems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        [
+            response(
+                "The service can't answer in time, or is shutting down.",
+                &Problem::of_service(&ServiceError::Unavailable),
+            ),
+            response("A defect of the server.", &Problem::of_service(&ServiceError::Internal)),
+        ]
+        .into()
+    }
+}
+
+impl IntoResponses for CodeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let code = Problem::field(ProblemKind::Malformed, "application", "format", super::parse::CODE_RULE);
+        [
+            response("The path does not hold an application's code.", &code),
+            response("No such application.", &Problem::of_service(&ServiceError::NotFound { what: "application" })),
+        ]
+        .into()
+    }
+}
+
+impl IntoResponses for StateProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let state = Problem::of_service(&ServiceError::State("the application is superseded".to_owned()));
+        let overloaded = Problem::of_service(&ServiceError::Overloaded { retry_after_s: 1 });
+        [
+            response("Not possible in the state that the application is in.", &state),
+            response("Too much work waits; nothing was changed.", &overloaded),
+            response("No room on disk; nothing was changed.", &Problem::of_service(&ServiceError::DiskFull)),
+        ]
+        .into()
+    }
+}
+
+impl IntoResponses for BodyProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let syntax = Problem::malformed(FieldError {
+            code: "json",
+            detail: "the body is not JSON that is read here: syntax error, at byte 41".to_owned(),
+            offset: Some(41),
+            ..FieldError::default()
+        });
+        let template = FieldError {
+            field: "fingers[2].template".to_owned(),
+            pointer: "/fingers/2/template".to_owned(),
+            code: "template",
+            detail: "ISO/IEC 19794-2:2005 record: x resolution at byte 18 is 0; expected 99 to 1000 px/cm".to_owned(),
+            offset: Some(18),
+            expected: Some("99 to 1000 px/cm".to_owned()),
+            found: Some("0".to_owned()),
+        };
+        let mut all: BTreeMap<_, _> = [
+            response("The body is not JSON.", &syntax),
+            response(
+                "The body did not arrive in time.",
+                &Problem::new(ProblemKind::SlowRequest, "the body did not arrive within 30 s"),
+            ),
+            response(
+                "The body is too large.",
+                &Problem::new(ProblemKind::TooLarge, "the body is longer than 1048576 bytes"),
+            ),
+            response(
+                "The body is not declared as JSON, or is compressed.",
+                &Problem::new(ProblemKind::MediaType, "expected Content-Type application/json"),
+            ),
+            response("A field is missing, unknown or wrong; each is named.", &Problem::invalid(vec![template])),
+            response(
+                "Too much work waits; nothing was written.",
+                &Problem::of_service(&ServiceError::Overloaded { retry_after_s: 1 }),
+            ),
+        ]
+        .into();
+        all.extend(Problems::responses());
+        all
+    }
+}
+
+impl IntoResponses for CheckProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let conflict = ServiceError::Conflict { application: "CC-2026-000123".to_owned() };
+        [
+            response("The application's code was used for a different request.", &Problem::of_service(&conflict)),
+            response(
+                "No room on disk: new checks are refused, searches go on.",
+                &Problem::of_service(&ServiceError::DiskFull),
+            ),
+        ]
+        .into()
+    }
+}
+
+/// The answer to an unknown subject, for the one route where it is not a wrong field.
+pub(super) struct SubjectProblems;
+
+impl IntoResponses for SubjectProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        [response("No such subject.", &Problem::of_service(&ServiceError::NotFound { what: "subject" }))].into()
+    }
+}
+
+fn response(description: &str, example: &Problem) -> (String, RefOr<Response>) {
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .example(Some(utoipa::r#gen::serde_json::json!(example)));
+    let mut response =
+        ResponseBuilder::new().description(description).content("application/problem+json", content.build());
+    if example.retries() {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
+        let header =
+            HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds until it is worth trying again."));
+        response = response.header("Retry-After", header.build());
+    }
+    (example.status().as_u16().to_string(), RefOr::T(response.build()))
+}
+
+/// An ISO/IEC 19794-2:2005 record of one minutia, made up.
+const EXAMPLE_RECORD: &str = "Rk1SACAyMAAAAAAkAAABhAF2AMUAxQEAAgBQAUBkAIBAMgAA";
+
+fn finger_example() -> FingerBody {
+    FingerBody { position: Some(2), template: EXAMPLE_RECORD.to_owned(), extractor: Some("mindtct".to_owned()) }
+}
+
+pub(super) fn check_example() -> CheckBody {
+    CheckBody {
+        application: "CC-2026-000123".to_owned(),
+        purpose: Purpose::CardFirstIssue,
+        station: "HN-014".to_owned(),
+        operator: "op-7731".to_owned(),
+        identity: Some("000000000000".to_owned()),
+        claimed_identity: None,
+        supersedes: None,
+        fingers: vec![finger_example()],
+        faces: vec![FaceBody {
+            model: "example-64".to_owned(),
+            embedding: EmbeddingBody::Base64("zczMPQAA".repeat(42) + "zczMPQ=="),
+            quality: Some(74),
+        }],
+        missing: vec![MissingBody { position: 7, reason: MissingReason::Bandaged }],
+    }
+}
+
+pub(super) fn identify_example() -> IdentifyBody {
+    IdentifyBody {
+        fingers: vec![finger_example()],
+        threshold: Some(12.5),
+        candidates_max: Some(20),
+        ..IdentifyBody::default()
+    }
+}
+
+pub(super) fn verify_example() -> VerifyBody {
+    VerifyBody { fingers: vec![finger_example()], subject: Some("S-000017".to_owned()), ..VerifyBody::default() }
+}
+
+fn sources_example() -> Vec<SourceDocument> {
+    vec![
+        SourceDocument { source: "finger".to_owned(), finger: Some(2), score: 7.5, llr: 14.25 },
+        SourceDocument { source: "face".to_owned(), finger: None, score: 0.625, llr: 9.5 },
+    ]
+}
+
+fn candidate_example() -> CandidateDocument {
+    let sources = sources_example();
+    CandidateDocument { subject: "S-000017".to_owned(), position: 4711, score: 23.75, claimed: false, sources }
+}
+
+fn basis_example() -> DecisionBasis {
+    DecisionBasis {
+        gallery_size: 20_000,
+        duplicate_threshold: 16.5,
+        review_threshold: 12.5,
+        claim_threshold: 7.0,
+        model: "finger-1".to_owned(),
+        policy: "1".to_owned(),
+        faces_not_comparable: 0,
+    }
+}
+
+pub(super) fn decided_example() -> CheckDocument {
+    CheckDocument {
+        application: "CC-2026-000123".to_owned(),
+        subject: Some("S-020001".to_owned()),
+        status: CheckStatus::Decided,
+        decision: Some(Outcome::Duplicate),
+        findings: vec![Outcome::Duplicate],
+        reasons: vec![Reason {
+            code: "other_subject_found".to_owned(),
+            finger: None,
+            text: "Another subject reached the duplicate threshold.".to_owned(),
+        }],
+        position: 20_042,
+        candidates: vec![candidate_example()],
+        basis: Some(basis_example()),
+        took_ms: 18.5,
+    }
+}
+
+pub(super) fn pending_example() -> CheckDocument {
+    CheckDocument {
+        subject: None,
+        status: CheckStatus::Pending,
+        decision: None,
+        findings: Vec::new(),
+        reasons: Vec::new(),
+        candidates: Vec::new(),
+        basis: None,
+        took_ms: 0.0,
+        ..decided_example()
+    }
+}
+
+pub(super) fn withdrawn_example() -> CheckDocument {
+    CheckDocument { status: CheckStatus::Withdrawn, ..pending_example() }
+}
+
+pub(super) fn identified_example() -> IdentifyDocument {
+    IdentifyDocument {
+        candidates: vec![candidate_example()],
+        cut: false,
+        gallery_size: 20_000,
+        position: 20_042,
+        took_ms: 16.5,
+    }
+}
+
+pub(super) fn verified_example() -> VerifyDocument {
+    VerifyDocument {
+        subject: "S-000017".to_owned(),
+        verified: true,
+        score: 23.75,
+        threshold: 7.0,
+        sources: sources_example(),
+        took_ms: 1.5,
+    }
+}
+
+pub(super) fn health_example(ready: bool) -> Health {
+    Health {
+        ready,
+        reason: (!ready).then(|| "shutting down".to_owned()),
+        position: 20_042,
+        references: 20_000,
+        pending: 0,
+        kernel: "avx512".to_owned(),
+    }
+}

@@ -1,0 +1,191 @@
+//! From a body's bytes to what the service is asked.
+
+use duynhat_engine::template::{NAME_LENGTH_MAX, Purpose};
+use simd_json::tape::{Tape, Value};
+use simd_json::{Buffers, ErrorType};
+
+use super::capture::{self, Capture};
+use super::problem::{FieldError, Problem, ProblemKind};
+use super::reader::{At, DEPTH_MAX, Errors, Fields};
+use crate::service::{Claim, IdentifyRequest, Identity, Submission, VerifyRequest};
+
+/// Fields of `POST /v1/checks`.
+const CHECK_FIELDS: &[&str] = &[
+    "application",
+    "purpose",
+    "station",
+    "operator",
+    "identity",
+    "claimed_identity",
+    "supersedes",
+    "fingers",
+    "faces",
+    "missing",
+];
+/// Fields of `POST /v1/identify`.
+const IDENTIFY_FIELDS: &[&str] = &["fingers", "faces", "threshold", "candidates_max"];
+/// Fields of `POST /v1/verify`.
+const VERIFY_FIELDS: &[&str] = &["fingers", "faces", "subject", "claimed_identity"];
+
+/// Candidates of a search that does not say how many.
+const CANDIDATES_DEFAULT: usize = 20;
+/// The most candidates that may be asked for.
+const CANDIDATES_MAX: u64 = 1000;
+
+/// Reads the body of `POST /v1/checks`. The bytes are overwritten.
+///
+/// # Errors
+/// [`ProblemKind::Malformed`] when it is no JSON object, [`ProblemKind::Invalid`] with every wrong field otherwise.
+pub fn check(body: &mut [u8]) -> Result<Submission, Problem> {
+    read(body, CHECK_FIELDS, |fields, errors| {
+        let application = code(fields, "application", true, errors);
+        let purpose = purpose(fields, errors);
+        let station = graphic(fields, "station", errors);
+        let operator = graphic(fields, "operator", errors);
+        let identity = identity(fields, "identity", errors);
+        let claimed_identity = self::identity(fields, "claimed_identity", errors);
+        let supersedes = code(fields, "supersedes", false, errors);
+        if let (Some(purpose), None) = (purpose, fields.optional("claimed_identity"))
+            && purpose.expects_own_record()
+        {
+            let detail = format!("required for {}: the record that is the applicant's own", purpose.as_str());
+            errors.add(fields.at("claimed_identity"), "required", detail);
+        }
+        if supersedes.is_some() && supersedes == application {
+            errors.add(fields.at("supersedes"), "contradiction", "an application can't supersede itself");
+        }
+        let biometrics = capture::biometrics(fields, Capture::Check, errors)?;
+        Some(Submission {
+            application: application?.to_owned(),
+            purpose: purpose?,
+            station: station?.to_owned(),
+            operator: operator?.to_owned(),
+            identity,
+            claimed_identity,
+            biometrics,
+            supersedes: supersedes.map(str::to_owned),
+        })
+    })
+}
+
+/// Reads the body of `POST /v1/identify`. The bytes are overwritten.
+///
+/// # Errors
+/// As [`check`].
+pub fn identify(body: &mut [u8]) -> Result<IdentifyRequest, Problem> {
+    read(body, IDENTIFY_FIELDS, |fields, errors| {
+        let threshold = fields.number("threshold", errors);
+        let candidates_max = fields.integer("candidates_max", 1..=CANDIDATES_MAX, errors);
+        let biometrics = capture::biometrics(fields, Capture::Probe, errors)?;
+        let candidates_max = candidates_max.map_or(CANDIDATES_DEFAULT, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        Some(IdentifyRequest { biometrics, threshold, candidates_max })
+    })
+}
+
+/// Reads the body of `POST /v1/verify`. The bytes are overwritten.
+///
+/// # Errors
+/// As [`check`].
+pub fn verify(body: &mut [u8]) -> Result<VerifyRequest, Problem> {
+    read(body, VERIFY_FIELDS, |fields, errors| {
+        let subject = match fields.optional("subject") {
+            Some(_) => graphic(fields, "subject", errors),
+            None => None,
+        };
+        let identity = identity(fields, "claimed_identity", errors);
+        let claim = match (fields.optional("subject"), fields.optional("claimed_identity")) {
+            (Some(_), Some(_)) => {
+                let detail = "give either subject or claimed_identity, not both";
+                errors.add(fields.at("claimed_identity"), "contradiction", detail);
+                None
+            }
+            (None, None) => {
+                errors.add(fields.at("subject"), "required", "subject or claimed_identity is required");
+                None
+            }
+            (Some(_), None) => subject.map(|name| Claim::Subject(name.to_owned())),
+            (None, Some(_)) => identity.map(Claim::Identity),
+        };
+        let biometrics = capture::biometrics(fields, Capture::Probe, errors)?;
+        Some(VerifyRequest { biometrics, claim: claim? })
+    })
+}
+
+/// Whether an application's code is one.
+pub(super) fn is_code(text: &str) -> bool {
+    (1..=NAME_LENGTH_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// What a code looks like, in words.
+pub(super) const CODE_RULE: &str = "expected 1 to 64 characters from A-Z a-z 0-9 . _ -";
+
+fn read<T>(
+    body: &mut [u8],
+    names: &'static [&'static str],
+    build: impl FnOnce(&Fields<'_, '_, '_>, &mut Errors) -> Option<T>,
+) -> Result<T, Problem> {
+    let mut buffers = Buffers::with_max_depth(body.len(), DEPTH_MAX);
+    let tape: Tape<'_> = simd_json::to_tape_with_buffers(body, &mut buffers).map_err(|error| malformed(&error))?;
+    let root: Value<'_, '_> = tape.as_value();
+    if !root.is_object() {
+        return Err(Problem::new(ProblemKind::Malformed, "the body is JSON, but not an object"));
+    }
+    let mut errors = Errors::default();
+    let built = Fields::of(root, At::Body, names, &mut errors).and_then(|fields| build(&fields, &mut errors));
+    errors.into_result().map_err(Problem::invalid)?;
+    // Nothing built means that something was reported; were it not so, the defect is ours.
+    built.ok_or_else(|| Problem::new(ProblemKind::Internal, "the body could not be read"))
+}
+
+/// Where the body stops being JSON, without quoting it.
+fn malformed(error: &simd_json::Error) -> Problem {
+    let what = match error.error() {
+        ErrorType::DepthLimitExceeded => format!("nested deeper than {DEPTH_MAX} levels"),
+        ErrorType::InvalidUtf8 => "not UTF-8".to_owned(),
+        ErrorType::Eof => "it ends too early".to_owned(),
+        ErrorType::UnterminatedString => "a string does not end".to_owned(),
+        ErrorType::InvalidNumber | ErrorType::InvalidExponent | ErrorType::Overflow => "not a number".to_owned(),
+        ErrorType::TrailingData => "there is something after the end".to_owned(),
+        _ => "syntax error".to_owned(),
+    };
+    let detail = format!("the body is not JSON that is read here: {what}, at byte {}", error.index());
+    Problem::malformed(FieldError { code: "json", detail, offset: Some(error.index()), ..FieldError::default() })
+}
+
+fn purpose(fields: &Fields<'_, '_, '_>, errors: &mut Errors) -> Option<Purpose> {
+    let word = fields.required_text("purpose", errors)?;
+    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.as_str() == word);
+    if purpose.is_none() {
+        let detail = format!("unknown word; expected one of {}", Purpose::ALL.map(Purpose::as_str).join(", "));
+        errors.add(fields.at("purpose"), "format", detail);
+    }
+    purpose
+}
+
+fn code<'i>(fields: &Fields<'_, '_, 'i>, name: &'static str, required: bool, errors: &mut Errors) -> Option<&'i str> {
+    let text = if required { fields.required_text(name, errors)? } else { fields.text(name, errors)? };
+    if is_code(text) {
+        return Some(text);
+    }
+    errors.add(fields.at(name), "format", CODE_RULE);
+    None
+}
+
+fn graphic<'i>(fields: &Fields<'_, '_, 'i>, name: &'static str, errors: &mut Errors) -> Option<&'i str> {
+    let text = fields.required_text(name, errors)?;
+    if (1..=NAME_LENGTH_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(text);
+    }
+    let detail = format!("expected 1 to {NAME_LENGTH_MAX} printable ASCII characters without spaces");
+    errors.add(fields.at(name), "format", detail);
+    None
+}
+
+fn identity(fields: &Fields<'_, '_, '_>, name: &'static str, errors: &mut Errors) -> Option<Identity> {
+    let identity = Identity::new(fields.text(name, errors)?);
+    if identity.is_none() {
+        errors.add(fields.at(name), "format", "expected 1 to 32 printable ASCII characters without spaces");
+    }
+    identity
+}

@@ -1,0 +1,284 @@
+//! The registry: applications, identities and subjects, in SQLite. A projection of the log like the gallery: it carries
+//! the position that it has applied, and can be rebuilt at any time.
+
+use std::path::Path;
+
+use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
+use duynhat_engine::log::{Event, Record};
+use duynhat_engine::template::Outcome;
+use rusqlite::{Connection, OptionalExtension, params};
+
+const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS applications(
+    code TEXT PRIMARY KEY, request BLOB NOT NULL, position INTEGER NOT NULL, status INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL, identity BLOB, document BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS applications_pending ON applications(position) WHERE status = 0;
+CREATE INDEX IF NOT EXISTS applications_position ON applications(position);
+CREATE TABLE IF NOT EXISTS subjects(subject TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY(subject, position))
+    WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS subjects_position ON subjects(position);
+CREATE TABLE IF NOT EXISTS identities(pseudonym BLOB PRIMARY KEY, subject TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS identities_subject ON identities(subject);
+CREATE TABLE IF NOT EXISTS rests_on(position INTEGER NOT NULL, application TEXT NOT NULL,
+    PRIMARY KEY(position, application)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS rests_on_application ON rests_on(application);
+";
+
+const PENDING: i64 = 0;
+const DECIDED: i64 = 1;
+const WITHDRAWN: i64 = 2;
+
+/// Where an application stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Submitted.
+    Pending,
+    /// Decided.
+    Decided,
+    /// Withdrawn.
+    Withdrawn,
+}
+
+/// One application.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// SHA-256 of its request.
+    pub request: [u8; 32],
+    /// Position of the submission.
+    pub position: u64,
+    /// Where it stands.
+    pub stage: Stage,
+    /// The answer as given, once decided.
+    pub document: Option<Vec<u8>>,
+}
+
+/// What can go wrong with the registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// SQLite said so.
+    #[error("registry: {0}")]
+    Sql(#[from] rusqlite::Error),
+    /// The file belongs elsewhere.
+    #[error("registry: {0}")]
+    Foreign(String),
+}
+
+/// A connection to the registry.
+pub struct Registry {
+    db: Connection,
+}
+
+impl Registry {
+    /// Opens or creates the file; `gallery` must be the one that the file belongs to.
+    ///
+    /// # Errors
+    /// Another gallery's file, an unknown schema, SQLite.
+    pub fn open(path: &Path, gallery: [u8; 16]) -> Result<Self, RegistryError> {
+        let db = Connection::open(path)?;
+        // The log is what is durable; the registry only has to be consistent.
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "NORMAL")?;
+        db.busy_timeout(std::time::Duration::from_secs(10))?;
+        db.execute_batch(SCHEMA)?;
+        let version: Option<i64> =
+            db.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |r| r.get(0)).optional()?;
+        let owner: Option<Vec<u8>> =
+            db.query_row("SELECT value FROM meta WHERE key = 'gallery'", [], |r| r.get(0)).optional()?;
+        match (version, owner) {
+            (None, None) => {
+                db.execute(
+                    "INSERT INTO meta VALUES('schema', ?1), ('gallery', ?2), ('applied', 0)",
+                    params![SCHEMA_VERSION, gallery],
+                )?;
+            }
+            (Some(SCHEMA_VERSION), Some(owner)) if owner == gallery => {}
+            (Some(SCHEMA_VERSION), _) => {
+                return Err(RegistryError::Foreign("belongs to another gallery than the log beside it".into()));
+            }
+            (found, _) => {
+                return Err(RegistryError::Foreign(format!("schema {found:?}; this build reads {SCHEMA_VERSION}")));
+            }
+        }
+        Ok(Self { db })
+    }
+
+    /// Opens the file to look at it, beside its writer or without one.
+    ///
+    /// # Errors
+    /// No such file, SQLite.
+    pub fn open_read_only(path: &Path) -> Result<Self, RegistryError> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(std::time::Duration::from_secs(10))?;
+        Ok(Self { db })
+    }
+
+    /// The last log position applied.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn applied(&self) -> Result<u64, RegistryError> {
+        let applied: i64 = self.db.query_row("SELECT value FROM meta WHERE key = 'applied'", [], |r| r.get(0))?;
+        Ok(applied as u64)
+    }
+
+    /// Applies records in log order, all or none; those applied before are passed over.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn apply<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), RegistryError> {
+        let applied = self.applied()?;
+        let tx = self.db.transaction()?;
+        let mut last = applied;
+        for record in records {
+            if record.position > applied {
+                apply_one(&tx, record)?;
+                last = record.position;
+            }
+        }
+        tx.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'applied'")?.execute([last as i64])?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// The application with a code.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn application(&self, code: &str) -> Result<Option<Application>, RegistryError> {
+        let mut query =
+            self.db.prepare_cached("SELECT request, position, status, document FROM applications WHERE code = ?1")?;
+        let row = query.query_row([code], |r| {
+            Ok(Application {
+                request: r.get(0)?,
+                position: r.get::<_, i64>(1)? as u64,
+                stage: match r.get::<_, i64>(2)? {
+                    PENDING => Stage::Pending,
+                    DECIDED => Stage::Decided,
+                    _ => Stage::Withdrawn,
+                },
+                document: r.get(3)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    /// Positions of the submissions that wait for a decision, in order.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn pending(&self) -> Result<Vec<u64>, RegistryError> {
+        let mut query =
+            self.db.prepare_cached("SELECT position FROM applications WHERE status = 0 ORDER BY position")?;
+        let rows = query.query_map([], |r| r.get::<_, i64>(0))?;
+        Ok(rows.map(|r| r.map(|p| p as u64)).collect::<Result<_, _>>()?)
+    }
+
+    /// Positions of the submissions whose decisions rest on the reference at `position`.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn resting_on(&self, position: u64) -> Result<Vec<u64>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT a.position FROM rests_on r JOIN applications a ON a.code = r.application
+             WHERE r.position = ?1 AND a.status = 1 ORDER BY a.position",
+        )?;
+        let rows = query.query_map([position as i64], |r| r.get::<_, i64>(0))?;
+        Ok(rows.map(|r| r.map(|p| p as u64)).collect::<Result<_, _>>()?)
+    }
+
+    /// The subject that an identity number's pseudonym belongs to.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn subject_of(&self, pseudonym: &[u8; 32]) -> Result<Option<String>, RegistryError> {
+        let mut query = self.db.prepare_cached("SELECT subject FROM identities WHERE pseudonym = ?1")?;
+        Ok(query.query_row([pseudonym], |r| r.get(0)).optional()?)
+    }
+
+    /// Positions of the references that count to a subject.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn positions_of(&self, subject: &str) -> Result<Vec<u64>, RegistryError> {
+        let mut query = self.db.prepare_cached("SELECT position FROM subjects WHERE subject = ?1 ORDER BY position")?;
+        let rows = query.query_map([subject], |r| r.get::<_, i64>(0))?;
+        Ok(rows.map(|r| r.map(|p| p as u64)).collect::<Result<_, _>>()?)
+    }
+
+    /// Counts: applications, pending ones, subjects with a reference.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn counts(&self) -> Result<(u64, u64, u64), RegistryError> {
+        let count = |sql: &str| self.db.query_row(sql, [], |r| r.get::<_, i64>(0)).map(|n| n as u64);
+        Ok((
+            count("SELECT count(*) FROM applications")?,
+            count("SELECT count(*) FROM applications WHERE status = 0")?,
+            count("SELECT count(DISTINCT subject) FROM subjects")?,
+        ))
+    }
+}
+
+fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), RegistryError> {
+    let position = record.position as i64;
+    let add_subject = |subject: &str, position: i64| -> Result<(), RegistryError> {
+        tx.prepare_cached("INSERT OR IGNORE INTO subjects VALUES(?1, ?2)")?.execute(params![subject, position])?;
+        Ok(())
+    };
+    match &record.event {
+        Event::Created(_) => {}
+        Event::Enrolled(e) => {
+            add_subject(&e.subject, position)?;
+            if let Some(identity) = &e.identity {
+                tx.prepare_cached("INSERT OR IGNORE INTO identities VALUES(?1, ?2)")?
+                    .execute(params![identity, e.subject])?;
+            }
+        }
+        Event::Submitted(s) => {
+            tx.prepare_cached("INSERT OR REPLACE INTO applications VALUES(?1, ?2, ?3, 0, ?4, ?5, NULL)")?
+                .execute(params![s.application, s.request, position, s.time_ms as i64, s.identity])?;
+            if leaves_reference(&record.event) {
+                add_subject(&provisional_subject(record.position), position)?;
+            }
+        }
+        Event::Decided(d) => {
+            let submitted = d.submitted as i64;
+            tx.prepare_cached("UPDATE applications SET status = ?2, document = ?3 WHERE code = ?1 AND status <> ?4")?
+                .execute(params![d.application, DECIDED, d.document.0, WITHDRAWN])?;
+            tx.prepare_cached("DELETE FROM rests_on WHERE application = ?1")?.execute([&d.application])?;
+            for on in &d.rests_on {
+                tx.prepare_cached("INSERT OR IGNORE INTO rests_on VALUES(?1, ?2)")?
+                    .execute(params![*on as i64, d.application])?;
+            }
+            if let Some(subject) = &d.subject {
+                tx.prepare_cached("DELETE FROM subjects WHERE position = ?1")?.execute([submitted])?;
+                add_subject(subject, submitted)?;
+                if d.outcome == Outcome::Clear {
+                    tx.prepare_cached(
+                        "INSERT OR IGNORE INTO identities
+                         SELECT identity, ?2 FROM applications WHERE code = ?1 AND identity IS NOT NULL",
+                    )?
+                    .execute(params![d.application, subject])?;
+                }
+            }
+        }
+        Event::Withdrawn(w) => {
+            let submitted = w.submitted as i64;
+            tx.prepare_cached("UPDATE applications SET status = ?2 WHERE code = ?1")?
+                .execute(params![w.application, WITHDRAWN])?;
+            tx.prepare_cached("DELETE FROM subjects WHERE position = ?1")?.execute([submitted])?;
+            tx.prepare_cached("DELETE FROM rests_on WHERE application = ?1")?.execute([&w.application])?;
+            tx.prepare_cached(
+                "DELETE FROM identities
+                 WHERE NOT EXISTS (SELECT 1 FROM subjects s WHERE s.subject = identities.subject)
+                 AND pseudonym IN (SELECT identity FROM applications WHERE code = ?1)",
+            )?
+            .execute([&w.application])?;
+        }
+    }
+    Ok(())
+}
