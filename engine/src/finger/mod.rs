@@ -9,8 +9,9 @@ mod geometry;
 mod model;
 pub mod screen;
 
-pub use calibration::{Calibration, Llr};
-pub use cohort::{Cohort, CohortStatistics, normalise};
+pub use calibration::{CALIBRATION_FORMAT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr};
+pub(crate) use calibration::{Curve, pair_name};
+pub use cohort::{COHORT_PRINTS_MAX, COHORT_PRINTS_MIN, Cohort, CohortError, CohortStatistics, normalise};
 pub use compare::{CompareProbe, Comparison, Scratch, compare, compare_pairs};
 pub(crate) use compare::{FEATURES, compare_measured};
 pub(crate) use cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};

@@ -225,7 +225,14 @@ impl Model {
     /// # Errors
     /// A print that says nothing about a finger, or that looks made to resemble all fingers.
     pub fn features(&self, template: &FingerTemplate) -> Result<FingerFeatures, FeatureError> {
-        let minutiae = template.minutiae();
+        self.features_of(template.minutiae())
+    }
+
+    /// As [`Model::features`], of normalised minutiae alone.
+    ///
+    /// # Errors
+    /// As [`Model::features`].
+    pub fn features_of(&self, minutiae: &[Minutia]) -> Result<FingerFeatures, FeatureError> {
         check_print(minutiae)?;
         Ok(self.features_unchecked(minutiae))
     }

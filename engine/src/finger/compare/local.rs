@@ -8,7 +8,7 @@ pub(super) const PAIRS_MAX: usize = 40;
 /// How many pairs one minutia may be in.
 const PAIRS_PER_MINUTIA: u8 = 3;
 /// Prints are put down upright, more or less: the largest rotation between two, in 65,536ths of a turn (68 degrees).
-const ROTATION_MAX: u16 = 32_768;
+const ROTATION_MAX: u16 = 12_400;
 
 /// A pair: minutia `probe` and minutia `reference` at Hamming distance `distance`.
 #[derive(Clone, Copy, Default)]

@@ -27,6 +27,23 @@ fn load(folder: &str) -> Vec<LabelledPrint> {
     v
 }
 
+struct Stats { mean: f64, sd: f64, top: f64, topsd: f64 }
+fn cohort_stats(model: &Model, f: &FingerFeatures, cohort: &[FingerFeatures]) -> Stats {
+    let probe = CompareProbe::new(model, f.view());
+    let mut scratch = Scratch::new();
+    let mut v: Vec<f64> = cohort.iter().map(|c| f64::from(compare(&probe, c.view(), &mut scratch).score).max(-9.0)).collect();
+    v.sort_unstable_by(|a, b| b.total_cmp(a));
+    let ms = |v: &[f64]| { let m = v.iter().sum::<f64>() / v.len() as f64; (m, (v.iter().map(|x| (x - m) * (x - m)).sum::<f64>() / v.len() as f64).sqrt()) };
+    let (mean, sd) = ms(&v);
+    let (top, topsd) = ms(&v[..v.len() / 5]);
+    Stats { mean, sd: sd.max(0.1), top, topsd: topsd.max(0.1) }
+}
+const VARIANTS: [&str; 6] = ["raw", "z", "shift", "topz", "topshift", "topmix"];
+fn variants(s: f64, a: &Stats, b: &Stats) -> [f64; 6] {
+    [s, 0.5 * ((s - a.mean) / a.sd + (s - b.mean) / b.sd), s - 0.5 * (a.mean + b.mean), 0.5 * ((s - a.top) / a.topsd + (s - b.top) / b.topsd), s - 0.5 * (a.top + b.top),
+     0.5 * ((s - a.top) / (a.topsd + 1.0) + (s - b.top) / (b.topsd + 1.0))]
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let cache = &args[0]; // folder of fold models; trained when absent
@@ -39,7 +56,9 @@ fn main() {
     for d in &dirs { prints.append(&mut load(d)); }
     let _ = std::fs::create_dir_all(cache);
     let t = Instant::now();
-    let mut all: BTreeMap<String, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+    let kind_of_cohort = args.get(2).cloned().unwrap_or_default();
+    let size: usize = args.get(3).and_then(|s| s.parse().ok()).unwrap_or(256);
+    let mut all: BTreeMap<String, [(Vec<f64>, Vec<f64>); 6]> = BTreeMap::new();
     let (mut ct, mut cn) = (0.0, 0);
     let sets = if whole { vec![(0..prints.len() as u32).collect()] } else { folds(&prints) };
     for (k, fold) in sets.iter().enumerate() {
@@ -55,6 +74,13 @@ fn main() {
         let features = enrol(&model, &test);
         let mut pairs = comparison_pairs(&test);
         for a in 0..test.len() { for b in 0..test.len() { if test[a].database() == test[b].database() && test[a].collection.ends_with("secugen") && test[b].collection.ends_with("mindtct") && !(test[a].impression == test[b].impression && test[a].finger == test[b].finger) { pairs.push((a as u32, b as u32)); } } }
+        let cohort: Vec<FingerFeatures> = match kind_of_cohort.as_str() {
+            "real" => { use rayon::prelude::*; let pick: Vec<usize> = (0..size).map(|i| i * tr.len() / size).collect(); pick.par_iter().filter_map(|&i| model.features(&tr[i].template).ok()).collect() }
+            "synth" => { use rayon::prelude::*; let people = duynhat_datasets::People::new(77, duynhat_datasets::Settings::default()); (0..size as u64).into_par_iter().filter_map(|i| model.features(&people.person(i).finger(FingerPosition::new(1 + (i % 10) as u8).unwrap(), 0)).ok()).collect() }
+            _ => vec![],
+        };
+        let stats: Vec<Stats> = { use rayon::prelude::*; features.par_iter().map(|f| match f { Some(f) if !cohort.is_empty() => cohort_stats(&model, f, &cohort), _ => Stats { mean: 0.0, sd: 1.0, top: 0.0, topsd: 1.0 } }).collect() };
+        if !cohort.is_empty() { let mut by: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new(); for (p, s) in test.iter().zip(&stats) { by.entry(&p.collection).or_default().push(s); } for (c, v) in by { let n = v.len() as f64; println!("  {c}: mean {:.2} sd {:.2} top {:.2} topsd {:.2}", v.iter().map(|s| s.mean).sum::<f64>()/n, v.iter().map(|s| s.sd).sum::<f64>()/n, v.iter().map(|s| s.top).sum::<f64>()/n, v.iter().map(|s| s.topsd).sum::<f64>()/n); } }
         let mut n = 0;
         pairs.retain(|&(a, b)| { let (x, y) = (&test[a as usize], &test[b as usize]); match comparable(x, y) { None => false, Some(true) => true, Some(false) => { n += 1; !x.database().starts_with("fcj") || n % stride == 0 } } });
         let tc = Instant::now();
@@ -68,17 +94,20 @@ fn main() {
             let kind = if crossed { "cross".to_owned() } else { format!("{}{}", if x.database().starts_with("fcj") { "fcj-" } else { "" }, x.template.extractor.as_str()) };
             for key in [kind, if crossed { format!("zx {}", x.database()) } else { format!("z {}", x.collection) }] {
                 let e = all.entry(key).or_default();
-                if mated { e.0.push(s) } else { e.1.push(s) }
+                for (e, s) in e.iter_mut().zip(variants(s, &stats[a as usize], &stats[b as usize])) { if mated { e.0.push(s) } else { e.1.push(s) } }
             }
         }
     }
-    for (k,(m,_)) in &all { if !k.starts_with('z') { println!("{k}: mated at the lowest score {:.2} %", 100.0*m.iter().filter(|s| **s <= -20.0).count() as f64 / m.len() as f64); } }
+    for (k,[(m,_),..]) in &all { if !k.starts_with('z') { println!("{k}: mated at the lowest score {:.2} %", 100.0*m.iter().filter(|s| **s <= -20.0).count() as f64 / m.len() as f64); } }
     println!("{:24} {:>6} {:>7}  EER   @1e-2  @1e-3  @1e-4", "", "mated", "non");
-    for (k, (m, n)) in all {
+    for (k, sets) in all {
         if k.starts_with('z') && !verbose { continue; }
+        for (v, (m, n)) in sets.into_iter().enumerate() {
+        if v > 0 && kind_of_cohort.len() < 2 { continue; }
+        let k = format!("{k} {}", VARIANTS[v]);
         let s = Scores::new(m, n);
         let x = Summary::of(&s);
         println!("{:24} {:>6} {:>7} {:5.2} {:6.2} {:6.2} {:6.2}", k, s.mated().len(), s.non_mated().len(), 100.0 * x.eer, 100.0 * x.fnmr_at[0], 100.0 * x.fnmr_at[1], 100.0 * x.fnmr_at[2]);
-    }
+    } }
     println!("{cn} comparisons, {:.1} k/s wall; total {:.0} s", cn as f64 / ct / 1e3, t.elapsed().as_secs_f64());
 }
