@@ -39,6 +39,12 @@ enum Command {
     Gallery(cli::gallery::GalleryArgs),
     /// Compare everyone of a data folder with everyone.
     Reverify(cli::reverify::ReverifyArgs),
+    /// Measure error rates on labelled collections.
+    Evaluate(cli::evaluate::EvaluateArgs),
+    /// Fit likelihood ratios to labelled collections.
+    Calibrate(cli::calibrate::CalibrateArgs),
+    /// Learn the fingerprint model or freeze a cohort.
+    Train(cli::train::TrainArgs),
 }
 
 /// Parses the command line, runs the command and reports its errors.
@@ -54,6 +60,9 @@ pub fn main() -> ExitCode {
         Command::Template(args) => cli::template::run(args),
         Command::Gallery(args) => cli::gallery::run(args),
         Command::Reverify(args) => cli::reverify::run(args),
+        Command::Evaluate(args) => cli::evaluate::run(args),
+        Command::Calibrate(args) => cli::calibrate::run(args),
+        Command::Train(args) => cli::train::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -127,6 +127,15 @@ impl Cohort {
         out
     }
 
+    /// The same strangers seen by another model.
+    ///
+    /// # Errors
+    /// The model refuses a print.
+    pub fn encoded_by(&self, model: &Model) -> Result<Self, CohortError> {
+        let prints: Vec<&[Minutia]> = self.prints.iter().map(|p| p.view().minutiae()).collect();
+        Self::new(model, &prints)
+    }
+
     /// The first 16 hexadecimal digits of the SHA-256 of the prints; empty for [`Cohort::none`].
     pub fn id(&self) -> &str {
         &self.id
