@@ -3,61 +3,17 @@
 //! Prints quantiles of every statistic, real and synthetic side by side with their Kolmogorov-Smirnov distance, the
 //! variance shares, the oracle's pairing of mated impressions, and the generator's speed.
 
+mod common;
+
 use std::path::Path;
 use std::time::Instant;
 
-use duynhat_datasets::collection::{Collection, Pattern, data_folder, sub_folders};
+use common::{Fingers, collections, synthetic};
+use duynhat_datasets::collection::data_folder;
 use duynhat_datasets::statistics::{Summary, mean, quantile, variance_shares};
 use duynhat_datasets::{EncounterSettings, People, Settings, pairing};
-use duynhat_engine::template::{Extractor, FingerPosition, FingerTemplate, Minutia};
+use duynhat_engine::template::{FingerPosition, FingerTemplate};
 use rayon::prelude::*;
-
-type Fingers = Vec<Vec<FingerTemplate>>;
-
-fn decode(bytes: &[u8]) -> FingerTemplate {
-    let u16_at = |o: usize| u16::from_be_bytes([bytes[o], bytes[o + 1]]);
-    let scale = if u16_at(18) == 197 { 1.0 } else { 196.85 / f64::from(u16_at(18)) };
-    let to = |v: u16| libm::round(f64::from(v) * scale * 4.0) as u16;
-    let minutiae = (0..bytes[27] as usize)
-        .map(|i| {
-            let m = &bytes[28 + 6 * i..];
-            Minutia {
-                x: to(u16::from_be_bytes([m[0] & 0x3f, m[1]])),
-                y: to(u16::from_be_bytes([m[2] & 0x3f, m[3]])),
-                angle: u16::from(m[4]) << 8,
-                kind_code: m[0] >> 6,
-                quality: m[5],
-            }
-        })
-        .collect();
-    FingerTemplate::new(FingerPosition::UNKNOWN, 0, to(u16_at(14)), to(u16_at(16)), Extractor::unknown(), minutiae)
-        .expect("a valid record")
-}
-
-fn real(folder: &Path) -> Fingers {
-    let collection = Collection::open(folder, &Pattern::finger_impression()).expect("a collection");
-    let templates = collection.load(|_, bytes| Ok::<_, ()>(decode(bytes))).expect("readable files");
-    let mut fingers: Fingers = Vec::new();
-    let mut last = "";
-    for (entry, template) in collection.entries.iter().zip(templates) {
-        if entry.name.subject != last {
-            fingers.push(Vec::new());
-            last = &entry.name.subject;
-        }
-        fingers.last_mut().expect("one was pushed").push(template.expect("decoded"));
-    }
-    fingers
-}
-
-fn synthetic(people: &People, count: u64, impressions: u64) -> Fingers {
-    (0..count)
-        .into_par_iter()
-        .map(|i| {
-            let position = FingerPosition::new((i % 10) as u8 + 1).expect("1 to 10");
-            (0..impressions).map(|k| people.person(i).finger(position, 3 * k)).collect()
-        })
-        .collect()
-}
 
 fn print_summary(name: &str, summary: &Summary) {
     println!("{name}");
@@ -86,7 +42,8 @@ fn print_pairing(name: &str, fingers: &Fingers) {
     let run = |pairs: &[(&FingerTemplate, &FingerTemplate)]| -> Vec<pairing::Pairing> {
         pairs.par_iter().map(|(a, b)| pairing::pair(a, b)).collect()
     };
-    let (mated, non_mated) = (run(&mated), run(&non_mated));
+    let (mated_pairs, non_mated) = (mated, run(&non_mated));
+    let mated = run(&mated_pairs);
     let scores = |p: &[pairing::Pairing]| {
         let mut s: Vec<f64> = p.iter().map(pairing::Pairing::similarity).collect();
         s.sort_by(f64::total_cmp);
@@ -98,14 +55,24 @@ fn print_pairing(name: &str, fingers: &Fingers) {
         100.0 * genuine.iter().filter(|&&s| s <= threshold).count() as f64 / genuine.len() as f64
     };
     // Only clearly aligned pairs say something about jitter.
-    let good: Vec<_> = mated.iter().filter(|p| p.pairs.len() >= 14 && p.rate() > 0.35).collect();
+    let clear = |p: &pairing::Pairing| p.pairs.len() >= 14 && p.rate() > 0.35;
+    let mut by_quality = [(0usize, 0usize); 5];
+    for ((a, _), p) in mated_pairs.iter().zip(&mated).filter(|(_, p)| clear(p)) {
+        for &i in &p.overlap_first {
+            let quality = a.minutiae()[i].quality;
+            let bin = &mut by_quality[[15, 25, 50, 75].iter().filter(|&&limit| quality >= limit).count()];
+            bin.0 += 1;
+            bin.1 += usize::from(p.pairs.iter().any(|pair| pair.0 == i));
+        }
+    }
+    let good: Vec<_> = mated.iter().filter(|p| clear(p)).collect();
     let column = |f: fn(&&pairing::Pairing) -> Vec<f64>| {
         let mut v: Vec<f64> = good.iter().flat_map(f).collect();
         v.sort_by(f64::total_cmp);
         v
     };
     let rates = column(|p| vec![p.rate()]);
-    let overlap = column(|p| vec![(p.overlap_first + p.overlap_second) as f64 * 0.5]);
+    let overlap = column(|p| vec![(p.overlap_first.len() + p.overlap_second.len()) as f64 * 0.5]);
     let pairs = column(|p| vec![p.pairs.len() as f64]);
     let distance = column(|p| p.distance_px.clone());
     let turn = column(|p| p.turn_deg.clone());
@@ -122,6 +89,8 @@ fn print_pairing(name: &str, fingers: &Fingers) {
         good.len() as f64 / mated.len() as f64
     );
     println!("  rate     {}\n  overlap  {}\n  pairs    {}", show(&rates), show(&overlap), show(&pairs));
+    let share = |(all, hit): (usize, usize)| format!("{:.2}", hit as f64 / all.max(1) as f64);
+    println!("  paired by quality <15 <25 <50 <75: {}", by_quality.map(share).join(" "));
     println!("  distance {}\n  turn     {}", show(&distance), show(&turn));
 }
 
@@ -141,7 +110,7 @@ fn mean_quality(t: &FingerTemplate) -> f64 {
 fn main() {
     let people = People::new(1, Settings::default());
     let start = Instant::now();
-    let n = 1000;
+    let n = 2000;
     let minutiae: usize = (0..n)
         .map(|i| people.person(i).encounter(0, &EncounterSettings::default()))
         .map(|b| b.fingers.iter().map(|f| f.minutiae().len()).sum::<usize>())
@@ -153,6 +122,9 @@ fn main() {
         minutiae as f64 / (10 * n) as f64
     );
 
+    if std::env::args().any(|a| a == "--speed") {
+        return;
+    }
     let made = synthetic(&people, 200, 6);
     let made_summary = Summary::of(made.iter().flatten());
     print_summary("synthetic", &made_summary);
@@ -169,15 +141,16 @@ fn main() {
         })
         .collect();
     quality_shares("synthetic", &by_person);
+    if std::env::args().any(|a| a == "--synthetic") {
+        return;
+    }
 
     let Some(data) = data_folder(Path::new(env!("CARGO_MANIFEST_DIR"))) else {
         eprintln!("no real data: set DUYNHAT_DATA");
         return;
     };
     let mut pooled: Fingers = Vec::new();
-    for folder in sub_folders(&data.join("finger"), |n| n.ends_with("-mindtct")).expect("the finger folder") {
-        let fingers = real(&folder);
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for (name, fingers) in collections(&data) {
         if std::env::args().any(|a| a == "--each") {
             print_summary(&name, &Summary::of(fingers.iter().flatten()));
             print_pairing(&name, &fingers);

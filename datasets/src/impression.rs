@@ -59,14 +59,19 @@ pub(crate) fn capture(
 
 impl<'a> Capture<'a> {
     fn draw(master: &Master, quality: f64, settings: &'a ImpressionSettings, stream: &mut Stream) -> Self {
-        let size = master.size;
+        let poor = stream.chance(settings.poor_share);
+        let (size, shift, quality) = if poor {
+            (master.size * settings.poor_contact, 1.5, quality - settings.poor_loss)
+        } else {
+            (master.size, 1.0, quality)
+        };
         let pressure = stream.normal();
         let axis = |own: f64| (1.0 + settings.contact_sd * (0.8 * pressure + 0.6 * own)).clamp(0.5, 1.5) * size;
         let across = settings.contact_across_px * axis(stream.normal());
         let along = settings.contact_along_px * axis(stream.normal());
         let centre = Vector::new(
-            stream.gaussian(0.0, settings.contact_shift_across_px),
-            stream.gaussian(0.0, settings.contact_shift_along_px),
+            stream.gaussian(0.0, shift * settings.contact_shift_across_px),
+            stream.gaussian(0.0, shift * settings.contact_shift_along_px),
         );
         // The worse the capture, the more it is made of bad patches.
         let badness = logistic(-quality);
@@ -82,6 +87,7 @@ impl<'a> Capture<'a> {
             }
         });
         let mut small = |sd: f64| stream.gaussian(0.0, sd);
+        let drag = libm::exp(small(settings.slip_log_sd));
         Self {
             settings,
             centre,
@@ -90,8 +96,8 @@ impl<'a> Capture<'a> {
             quality,
             patches,
             stretch: Vector::new(1.0 + small(settings.stretch_sd), 1.0 + small(settings.stretch_sd)),
-            slip: Vector::new(small(settings.slip_sd_px), small(settings.slip_sd_px)),
-            slip_turn: Vector::small_turn(small(settings.slip_rotation_sd)),
+            slip: Vector::new(small(drag * settings.slip_sd_px), small(drag * settings.slip_sd_px)),
+            slip_turn: Vector::small_turn(small(drag * settings.slip_rotation_sd)),
             turn: Vector::small_turn(small(settings.rotation_sd).clamp(-0.5, 0.5)),
             place: Vector::new(small(settings.placement_sd_px), small(settings.placement_sd_px)),
         }
@@ -174,12 +180,12 @@ impl<'a> Capture<'a> {
             // A pair counts as one and a half, so that the density keeps its meaning.
             if stream.chance(s.spurious_pair_share / (2.0 - s.spurious_pair_share) * 2.0) && stream.chance(0.75) {
                 // A broken ridge leaves two endings along the ridge, a bridge two bifurcations across it.
-                let broken = stream.chance(0.6);
-                let gap = stream.between(0.6, 1.5) * master.ridge_period_px;
+                let broken = stream.chance(0.45);
+                let gap = stream.between(0.7, 1.7) * master.ridge_period_px;
                 let normal = Vector::new(-direction.y, direction.x);
                 let other = if broken { at.plus(direction, -gap) } else { at.plus(normal, gap) };
                 let facing = Vector::new(-direction.x, -direction.y);
-                let same = !broken && stream.chance(0.7);
+                let same = !broken && stream.chance(0.8);
                 self.push(other, if same { direction } else { facing }, bifurcation, 1.0, seen, found, stream);
             }
         }
@@ -257,7 +263,7 @@ impl<'a> Capture<'a> {
 /// neighbourhood the place in it (Watson et al., 2007, minutia quality assessment). Levels 2, 3 and 4 hold about 28, 27
 /// and 42 % of the minutiae of the real collections; the limits here are fitted to those shares.
 fn minutia_quality(seen: f64, stream: &mut Stream) -> u8 {
-    let level = seen + stream.gaussian(0.0, 0.45);
+    let level = seen + stream.gaussian(0.0, 0.9);
     let contrast = stream.gaussian(0.6, 0.22).clamp(0.02, 0.98);
     let (low, range) = match level {
         l if l > 0.0 => (50.0, 49.0),

@@ -12,6 +12,7 @@
 pub mod collection;
 mod face;
 mod field;
+pub mod frauds;
 mod impression;
 mod master;
 pub mod pairing;

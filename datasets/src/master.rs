@@ -109,8 +109,8 @@ impl Master {
 
     fn minutia(&self, at: Vector, density: f64, settings: &MasterSettings, stream: &mut Stream) -> MasterMinutia {
         let tangent = self.field.tangent(at);
-        let excess = self.field.divergence(at, tangent) / (self.ridge_period_px * density);
-        let sign = if stream.chance((0.5 + 0.5 * excess).clamp(0.08, 0.92)) { 1.0 } else { -1.0 };
+        let excess = settings.parity_gain * self.field.divergence(at, tangent) / (self.ridge_period_px * density);
+        let sign = if stream.chance((0.5 + 0.5 * excess).clamp(0.05, 0.95)) { 1.0 } else { -1.0 };
         let direction = Vector::new(sign * tangent.x, sign * tangent.y)
             .turned(Vector::small_turn(stream.gaussian(0.0, settings.direction_sd)));
         MasterMinutia {

@@ -17,16 +17,16 @@ pub struct Pairing {
     pub distance_px: Vec<f64>,
     /// Difference of direction of each pair, degrees 0 to 180.
     pub turn_deg: Vec<f64>,
-    /// Minutiae of the first that fall near some minutia's neighbourhood of the second: the overlap.
-    pub overlap_first: usize,
+    /// Minutiae of the first that lie within 30 px of one of the second's: the overlap.
+    pub overlap_first: Vec<usize>,
     /// Minutiae of the second in the overlap.
-    pub overlap_second: usize,
+    pub overlap_second: Vec<usize>,
 }
 
 impl Pairing {
     /// Share of the overlap's minutiae that have a partner, 0 when nothing overlaps.
     pub fn rate(&self) -> f64 {
-        let overlap = self.overlap_first + self.overlap_second;
+        let overlap = self.overlap_first.len() + self.overlap_second.len();
         if overlap == 0 { 0.0 } else { 2.0 * self.pairs.len() as f64 / overlap as f64 }
     }
 
@@ -36,7 +36,7 @@ impl Pairing {
         if self.pairs.is_empty() {
             return 0.0;
         }
-        n * n * n / (self.overlap_first.max(1) as f64 * self.overlap_second.max(1) as f64)
+        n * n * n / (self.overlap_first.len().max(1) as f64 * self.overlap_second.len().max(1) as f64)
     }
 }
 
@@ -152,8 +152,8 @@ fn describe(a: &[Point], b: &[Point], turn: Vector, shift: Vector, pairs: Vec<(u
     const NEAR_PX: f64 = 30.0;
     let moved: Vec<Vector> = a.iter().map(|p| p.at.turned(turn).plus(shift, 1.0)).collect();
     let close = |p: Vector, q: Vector| p.minus(q).length_sq() < NEAR_PX * NEAR_PX;
-    let overlap_first = moved.iter().filter(|&&p| b.iter().any(|q| close(p, q.at))).count();
-    let overlap_second = b.iter().filter(|q| moved.iter().any(|&p| close(p, q.at))).count();
+    let overlap_first = (0..a.len()).filter(|&i| b.iter().any(|q| close(moved[i], q.at))).collect();
+    let overlap_second = (0..b.len()).filter(|&j| moved.iter().any(|&p| close(p, b[j].at))).collect();
     let distance_px = pairs.iter().map(|&(i, j)| libm::sqrt(moved[i].minus(b[j].at).length_sq())).collect();
     let turn_deg = pairs
         .iter()

@@ -18,6 +18,7 @@ pub(crate) enum Part {
     FaceIdentity = 5,
     FaceShot = 6,
     FaceBasis = 7,
+    Fraud = 8,
 }
 
 /// One stream of random numbers.
