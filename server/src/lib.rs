@@ -43,7 +43,7 @@ enum Command {
     Evaluate(cli::evaluate::EvaluateArgs),
     /// Fit likelihood ratios to labelled collections.
     Calibrate(cli::calibrate::CalibrateArgs),
-    /// Learn the fingerprint model or freeze a cohort.
+    /// Learn the fingerprint model.
     Train(cli::train::TrainArgs),
 }
 

@@ -1,7 +1,7 @@
 //! Cohort normalisation: a score is read against what either print scores with strangers.
 //!
 //! Some prints resemble everything (many minutiae, common patterns), some nothing. Each print is compared once with a
-//! frozen cohort of strangers; a score is then told in standard deviations above their mean, averaged over both
+//! frozen cohort of strangers (or, before an operator has one, with what the model learned of strangers); a score is then told in standard deviations above their mean, averaged over both
 //! prints. A cohort is immutable and named by its digest; whoever stores statistics stores that too.
 //!
 //! File: magic "DNCOHORT", format u32 (1), prints u32, then each print as u16 count and 8 bytes a minutia
@@ -25,14 +25,11 @@ const MAGIC: &[u8; 8] = b"DNCOHORT";
 const FORMAT_VERSION: u32 = 1;
 const HEADER_BYTES: usize = 16;
 /// Scores below this are equally bad: how bad says nothing about the print.
-const SCORE_FLOOR: f32 = -9.0;
+pub(crate) const SCORE_FLOOR: f32 = -9.0;
 /// No print is so constant that its spread may be taken to be smaller.
-const SPREAD_MIN: f32 = 0.5;
+pub(crate) const SPREAD_MIN: f32 = 0.5;
 
-static SHIPPED: LazyLock<Cohort> = LazyLock::new(|| {
-    #[allow(clippy::expect_used)] // A test decodes the same bytes.
-    Cohort::from_bytes(Model::shipped(), include_bytes!("../../model/finger-cohort-v1.bin")).expect("decodes")
-});
+static SHIPPED: LazyLock<Cohort> = LazyLock::new(|| Cohort::expected(Model::shipped()));
 
 /// Where a print's scores against the cohort lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,11 +45,12 @@ impl CohortStatistics {
     pub const NONE: Self = Self { mean: 0.0, spread: 1.0 };
 }
 
-/// A frozen set of strangers, encoded by one model.
+/// A frozen set of strangers, encoded by one model; or what a model learned to expect of strangers.
 #[derive(Default)]
 pub struct Cohort {
     id: String,
     prints: Vec<FingerFeatures>,
+    expected: bool,
 }
 
 impl Cohort {
@@ -61,9 +59,15 @@ impl Cohort {
         Self::default()
     }
 
-    /// The cohort this build ships, of synthetic people, for [`Model::shipped`].
+    /// What this build ships: [`Cohort::expected`] of [`Model::shipped`].
     pub fn shipped() -> &'static Self {
         &SHIPPED
+    }
+
+    /// No strangers at hand: what the model learned that strangers score against such a print. Costs nothing, needs no
+    /// template, and was worth more than a cohort of synthetic people (see the decision record).
+    pub fn expected(model: &Model) -> Self {
+        Self { id: format!("expected-{}", model.id()), prints: Vec::new(), expected: true }
     }
 
     /// A cohort of these prints, e.g. from an operator's gallery.
@@ -77,12 +81,10 @@ impl Cohort {
         let features = prints
             .iter()
             .enumerate()
-            .map(|(index, minutiae)| {
-                model.features_of(minutiae).map_err(|source| CohortError::Print { index, source })
-            })
+            .map(|(index, minutiae)| model.features_of(minutiae).map_err(|source| CohortError::Print { index, source }))
             .collect::<Result<_, _>>()?;
         let id = Sha256::digest(encode(prints)).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Ok(Self { id, prints: features })
+        Ok(Self { id, prints: features, expected: false })
     }
 
     /// Reads a cohort file.
@@ -127,15 +129,6 @@ impl Cohort {
         out
     }
 
-    /// The same strangers seen by another model.
-    ///
-    /// # Errors
-    /// The model refuses a print.
-    pub fn encoded_by(&self, model: &Model) -> Result<Self, CohortError> {
-        let prints: Vec<&[Minutia]> = self.prints.iter().map(|p| p.view().minutiae()).collect();
-        Self::new(model, &prints)
-    }
-
     /// The first 16 hexadecimal digits of the SHA-256 of the prints; empty for [`Cohort::none`].
     pub fn id(&self) -> &str {
         &self.id
@@ -148,13 +141,16 @@ impl Cohort {
 
     /// Whether it normalises nothing.
     pub fn is_empty(&self) -> bool {
-        self.prints.is_empty()
+        self.prints.is_empty() && !self.expected
     }
 
     /// The print's scores against the cohort; [`CohortStatistics::NONE`] for [`Cohort::none`].
     ///
     /// Costs a comparison for each print of the cohort. `view` must be of the cohort's model.
     pub fn statistics(&self, model: &Model, view: FingerView<'_>) -> CohortStatistics {
+        if self.expected {
+            return model.expected(view.minutiae());
+        }
         if self.prints.is_empty() {
             return CohortStatistics::NONE;
         }

@@ -11,7 +11,7 @@ use duynhat_engine::finger::{Cohort, CohortStatistics, Model, normalise};
 use rayon::prelude::*;
 
 use super::BadInput;
-use super::collection::load_collections;
+use super::collection::{load_collections, read_model};
 
 /// Fit likelihood ratios and false match rates to the scores of labelled collections, by pair of extractors.
 #[derive(clap::Args, Debug)]
@@ -26,6 +26,9 @@ pub struct CalibrateArgs {
     /// was trained on, whose scores would flatter it.
     #[arg(long)]
     cross_validate: bool,
+    /// Another model than the shipped one.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -33,7 +36,16 @@ pub struct CalibrateArgs {
 /// # Errors
 /// Folders that can't be read, too few scores, a file that can't be written.
 pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
-    let prints = load_collections(&args.folders)?.prints;
+    let own;
+    let model = match &args.model {
+        Some(path) => {
+            own = read_model(path)?;
+            &own
+        }
+        None => Model::shipped(),
+    };
+    let mut prints = load_collections(&args.folders)?.prints;
+    prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
     let mut scores = BTreeMap::new();
     if args.cross_validate {
         for fold in folds(&prints) {
@@ -42,13 +54,12 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
                 if fold.binary_search(&(i as u32)).is_ok() { &mut tested } else { &mut others }.push(print.clone());
             }
             let model = train(&others, SEED)?.model;
-            let cohort = Cohort::shipped().encoded_by(&model)?;
-            collect(&model, &cohort, &tested, &mut scores);
+            collect(&model, &Cohort::expected(&model), &tested, &mut scores);
         }
     } else {
-        collect(Model::shipped(), Cohort::shipped(), &prints, &mut scores);
+        collect(model, &Cohort::expected(model), &prints, &mut scores);
     }
-    let calibration = calibrate(Model::shipped().id(), &scores)
+    let calibration = calibrate(model.id(), &scores)
         .ok_or_else(|| BadInput::error("too few mated and non-mated pairs of any two extractors"))?;
     fs::write(&args.out, calibration.to_json()?).with_context(|| args.out.display().to_string())?;
     for name in calibration.extractors() {

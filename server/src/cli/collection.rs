@@ -4,6 +4,7 @@ use std::path::Path;
 
 use duynhat_datasets::collection::{Collection, Pattern};
 use duynhat_engine::evaluation::LabelledPrint;
+use duynhat_engine::finger::Model;
 use duynhat_engine::template::{DecodeOptions, Extractor, decode};
 
 use super::BadInput;
@@ -15,6 +16,15 @@ pub struct Loaded {
     pub prints: Vec<LabelledPrint>,
     /// What was refused, labelled `<collection>`, finger, impression.
     pub refused: Vec<(String, String, u32)>,
+}
+
+/// A model file.
+///
+/// # Errors
+/// It can't be read or does not decode.
+pub fn read_model(path: &Path) -> anyhow::Result<Model> {
+    let bytes = super::inputs::read_bytes(path, 16 << 20)?;
+    Model::from_bytes(&bytes).map_err(|e| BadInput::error(format!("{}: {e}", path.display())))
 }
 
 /// All `<finger>_<impression>.iso` of `folders`. A collection is called like its folder; its extractor is what follows

@@ -16,7 +16,7 @@ use duynhat_engine::kernel::Isa;
 use rayon::prelude::*;
 
 use super::BadInput;
-use super::collection::load_collections;
+use super::collection::{load_collections, read_model};
 use super::report::{Cascade, Group, page};
 
 /// What a print that can't be enrolled scores against everything.
@@ -38,7 +38,7 @@ pub struct EvaluateFingerArgs {
     /// fingers, the same impression of both is left out.
     #[arg(long, num_args = 2, value_names = ["A=DIR", "B=DIR"])]
     cross: Vec<String>,
-    /// Another model than the shipped one; it has no cohort.
+    /// Another model than the shipped one.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Rounds of the bootstrap behind the intervals.
@@ -54,14 +54,12 @@ pub fn run(args: &EvaluateFingerArgs) -> anyhow::Result<()> {
     let own;
     let model = match &args.model {
         Some(path) => {
-            let bytes = fs::read(path).map_err(|e| BadInput::error(format!("{}: {e}", path.display())))?;
-            own = Model::from_bytes(&bytes).map_err(|e| BadInput::error(format!("{}: {e}", path.display())))?;
+            own = read_model(path)?;
             &own
         }
         None => Model::shipped(),
     };
-    let none = Cohort::none();
-    let cohort = if args.cohort == "none" || args.model.is_some() { &none } else { Cohort::shipped() };
+    let cohort = &if args.cohort == "none" { Cohort::none() } else { Cohort::expected(model) };
     let crossed = parse_cross(&args.cross)?;
     let folders: &[PathBuf] = if crossed.is_empty() { &args.folders } else { &crossed };
     if folders.is_empty() {
@@ -241,12 +239,8 @@ fn print(groups: &[Group]) {
             .to_vec(),
     ];
     for group in groups {
-        let mut row = vec![
-            group.name.clone(),
-            group.mated.to_string(),
-            group.non_mated.to_string(),
-            group.refused.to_string(),
-        ];
+        let mut row =
+            vec![group.name.clone(), group.mated.to_string(), group.non_mated.to_string(), group.refused.to_string()];
         row.extend(group.figures().iter().map(|(value, low, high)| {
             let mut text = String::new();
             let _ = write!(text, "{:.2} ({:.2}-{:.2})", 100.0 * value, 100.0 * low, 100.0 * high);

@@ -241,8 +241,12 @@ fn histogram(group: &Group) -> anyhow::Result<String> {
             .y_desc("share")
             .draw()?;
         for (points, colour, label) in [(n, RED, "non-mated"), (m, BLUE, "mated")] {
+            let mut area = vec![(low, 0.0)];
+            area.extend(&points);
+            area.push((high, 0.0));
+            chart.draw_series([Polygon::new(area, colour.mix(0.25).filled())])?;
             chart
-                .draw_series(AreaSeries::new(points, 0.0, colour.mix(0.25)).border_style(colour.mix(0.8)))?
+                .draw_series(LineSeries::new(points, colour.mix(0.8)))?
                 .label(label)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour));
         }

@@ -1,13 +1,10 @@
-//! `duynhat train`: the fingerprint model and the shipped cohort.
+//! `duynhat train`: the fingerprint model.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use duynhat_datasets::{People, Settings};
 use duynhat_engine::evaluation::training::{SEED, train};
-use duynhat_engine::finger::{COHORT_PRINTS_MIN, Cohort, Model};
-use duynhat_engine::template::{FingerPosition, FingerTemplate, Minutia};
 
 use super::collection::load_collections;
 
@@ -22,8 +19,6 @@ pub struct TrainArgs {
 enum What {
     /// Train a fingerprint model: the same folders and seed give the same bytes.
     Finger(FingerArgs),
-    /// Freeze a cohort of synthetic people.
-    Cohort(CohortArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -39,16 +34,6 @@ struct FingerArgs {
     seed: u64,
 }
 
-#[derive(clap::Args, Debug)]
-struct CohortArgs {
-    /// Where the cohort is written.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Seed of the people.
-    #[arg(long, default_value_t = SEED)]
-    seed: u64,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -56,7 +41,6 @@ struct CohortArgs {
 pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     match &args.what {
         What::Finger(args) => run_finger(args),
-        What::Cohort(args) => run_cohort(args),
     }
 }
 
@@ -75,24 +59,6 @@ fn run_finger(args: &FingerArgs) -> anyhow::Result<()> {
         100.0 * trained.found[0],
         100.0 * trained.found[1],
     );
-    Ok(())
-}
-
-fn run_cohort(args: &CohortArgs) -> anyhow::Result<()> {
-    let people = People::new(args.seed, Settings::default());
-    let mut prints: Vec<FingerTemplate> = Vec::new();
-    let mut person = 0;
-    while prints.len() < COHORT_PRINTS_MIN {
-        let position = FingerPosition::new(1 + (person % 10) as u8).unwrap_or_default();
-        let print = people.person(person).finger(position, 0);
-        person += 1;
-        if Model::shipped().features(&print).is_ok() {
-            prints.push(print);
-        }
-    }
-    let views: Vec<&[Minutia]> = prints.iter().map(FingerTemplate::minutiae).collect();
-    write(&args.out, &Cohort::file(&views))?;
-    println!("cohort {} of {} prints", Cohort::new(Model::shipped(), &views)?.id(), views.len());
     Ok(())
 }
 

@@ -11,7 +11,8 @@ mod lda;
 mod logistic;
 mod pairs;
 
-use faer::Mat;
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
 use rayon::prelude::*;
 
 pub use cross::{Fold, folds};
@@ -20,8 +21,9 @@ pub use pairs::{comparable, comparison_pairs};
 use super::LabelledPrint;
 use super::random::Random;
 use crate::finger::{
-    CODE_BITS, Code, CompareProbe, FEATURES, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCREEN_BITS, Scratch,
-    WEIGHT_MAX, compare_measured, compare_pairs, neighbourhoods,
+    CODE_BITS, Code, CompareProbe, FEATURES, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCORE_FLOOR,
+    SCREEN_BITS, SPREAD_MIN, Scratch, TRAITS, WEIGHT_MAX, compare, compare_measured, compare_pairs, neighbourhoods,
+    traits,
 };
 use crate::kernel::{Isa, vectorize};
 use logistic::Sample;
@@ -32,7 +34,9 @@ pub const SEED: u64 = 20_26;
 const DIRECTIONS: usize = 128;
 const MATES_MAX: usize = 120_000;
 const ROTATION_SAMPLES: usize = 4_000;
-const NON_MATED_SAMPLES: usize = 24_000;
+const NON_MATED_SAMPLES: usize = 40_000;
+/// Strangers that each print is compared with to learn what strangers score.
+const COHORT_PRINTS: usize = 256;
 /// The share of unrelated minutia pairs that the local limit lets through.
 const LOCAL_PASS: f64 = 0.03;
 /// The same for the screen's limit.
@@ -92,6 +96,7 @@ pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingErr
         (model, found) = training.codes(&mates)?;
     }
     let (model, _) = training.score(&model, 1)?;
+    let model = training.expectation(&model)?;
     Ok(Trained { model, mates: mates.len(), found })
 }
 
@@ -100,33 +105,34 @@ pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingErr
 /// # Errors
 /// Too few prints, or a degenerate set.
 pub fn train_score(model: &Model, prints: &[LabelledPrint], seed: u64) -> Result<Model, TrainingError> {
-    Ok(Training::new(prints, seed)?.score(model, 1)?.0)
+    let training = Training::new(prints, seed)?;
+    training.expectation(&training.score(model, 1)?.0)
 }
 
 impl<'a> Training<'a> {
     fn new(prints: &'a [LabelledPrint], seed: u64) -> Result<Self, TrainingError> {
-    let raws = prints
-        .par_iter()
-        .map(|p| {
-            let mut out = Vec::new();
-            neighbourhoods(p.template.minutiae(), &mut out);
-            out
-        })
-        .collect();
-    let mut random = Random::new(seed);
-    let mut non_mated = Vec::with_capacity(NON_MATED_SAMPLES);
-    let mated = pairs::mated(prints);
-    if mated.len() < 100 {
-        return Err(TrainingError::TooLittle { prints: prints.len(), mates: 0 });
-    }
-    while non_mated.len() < NON_MATED_SAMPLES {
-        let (a, b) = (random.below(prints.len()), random.below(prints.len()));
-        if comparable(&prints[a], &prints[b]) == Some(false) {
-            non_mated.push((a as u32, b as u32));
+        let raws = prints
+            .par_iter()
+            .map(|p| {
+                let mut out = Vec::new();
+                neighbourhoods(p.template.minutiae(), &mut out);
+                out
+            })
+            .collect();
+        let mut random = Random::new(seed);
+        let mut non_mated = Vec::with_capacity(NON_MATED_SAMPLES);
+        let mated = pairs::mated(prints);
+        if mated.len() < 100 {
+            return Err(TrainingError::TooLittle { prints: prints.len(), mates: 0 });
         }
+        while non_mated.len() < NON_MATED_SAMPLES {
+            let (a, b) = (random.below(prints.len()), random.below(prints.len()));
+            if comparable(&prints[a], &prints[b]) == Some(false) {
+                non_mated.push((a as u32, b as u32));
+            }
+        }
+        Ok(Training { prints, raws, mated, non_mated, seed })
     }
-    Ok(Training { prints, raws, mated, non_mated, seed })
-}
 
     fn flat(&self) -> (Vec<Raw>, Vec<u32>) {
         let mut starts = Vec::with_capacity(self.raws.len());
@@ -228,6 +234,49 @@ impl<'a> Training<'a> {
         mated.append(&mut non_mated);
         let (weights, bias) = logistic::fit(&mated)?;
         Ok((model.with_score(weights, bias), count))
+    }
+
+    /// Learns what strangers score against a print from what it looks like: each print against an even sample of the
+    /// others, least squares.
+    fn expectation(&self, model: &Model) -> Result<Model, TrainingError> {
+        let features = self.features(model);
+        let cohort: Vec<usize> = (0..COHORT_PRINTS).map(|k| k * self.prints.len() / COHORT_PRINTS).collect();
+        let rows: Vec<([f64; TRAITS], [f64; 2])> = (0..self.prints.len())
+            .into_par_iter()
+            .map_init(Scratch::new, |scratch, i| {
+                let probe = CompareProbe::new(model, features[i].view());
+                let (mut n, mut sum, mut squares) = (0.0f64, 0.0f64, 0.0f64);
+                for &k in &cohort {
+                    if comparable(&self.prints[i], &self.prints[k]) == Some(false) {
+                        let score = compare(&probe, features[k].view(), scratch).score.max(SCORE_FLOOR);
+                        n += 1.0;
+                        sum += f64::from(score);
+                        squares += f64::from(score) * f64::from(score);
+                    }
+                }
+                let mean = sum / n.max(1.0);
+                let spread = libm::sqrt((squares / n.max(1.0) - mean * mean).max(0.0)).max(f64::from(SPREAD_MIN));
+                (traits(self.prints[i].template.minutiae()).map(f64::from), [mean, libm::log(spread)])
+            })
+            .collect();
+        let mut normal = Mat::<f64>::zeros(TRAITS, TRAITS);
+        let mut right = Mat::<f64>::zeros(TRAITS, 2);
+        for (x, y) in &rows {
+            for i in 0..TRAITS {
+                for j in 0..TRAITS {
+                    normal[(i, j)] += x[i] * x[j];
+                }
+                for (k, y) in y.iter().enumerate() {
+                    right[(i, k)] += x[i] * y;
+                }
+            }
+        }
+        for i in 0..TRAITS {
+            normal[(i, i)] += 1e-4 * rows.len() as f64;
+        }
+        let solution = normal.llt(Side::Lower).map_err(|_| TrainingError::Eigen)?.solve(&right);
+        let weights = std::array::from_fn(|k| std::array::from_fn(|i| solution[(i, k)] as f32));
+        Ok(model.with_expectation(weights))
     }
 
     /// Minutiae that lie together in mated comparisons that hardly any non-mated one reaches.
