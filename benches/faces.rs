@@ -1,4 +1,6 @@
 //! Seeded embeddings for the face benches: a decaying spectrum in a random basis, and some mates.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 
 use duynhat_engine::face::{Basis, FaceBlock, FaceBlockBytes, encode_block};
 use duynhat_engine::kernel::Isa;
@@ -81,7 +83,7 @@ pub fn probes(references: &[f32], strangers: &[f32], dimension: usize, seed: u64
     let rows = references.len() / dimension;
     let mut all = strangers.to_vec();
     for (i, probe) in all.chunks_mut(dimension).enumerate() {
-        if i % 2 == 0 {
+        if i.is_multiple_of(2) {
             let mate = &references[(random.bits() % rows as u64) as usize * dimension..][..dimension];
             let cosine = 0.3 + 0.5 * (random.bits() >> 40) as f32 / (1u32 << 24) as f32;
             let sine = (1.0 - cosine * cosine).sqrt();

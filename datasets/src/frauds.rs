@@ -1,4 +1,4 @@
-//! Frauds against a gallery, built from synthetic people: what issue papers call "planted".
+//! Frauds against a gallery, built from synthetic people, to be planted at known rates.
 //!
 //! A fraud is an encounter (or a template) together with whose biometrics are in it, so that an evaluation knows what
 //! should have been found. Whoever plants them keeps that knowledge; nothing of it is in the templates.

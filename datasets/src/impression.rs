@@ -177,8 +177,8 @@ impl<'a> Capture<'a> {
             let bifurcation = stream.chance(0.4);
             let seen = local - 0.9;
             self.push(at, direction, bifurcation, 1.0, seen, found, stream);
-            // A pair counts as one and a half, so that the density keeps its meaning.
-            if stream.chance(s.spurious_pair_share / (2.0 - s.spurious_pair_share) * 2.0) && stream.chance(0.75) {
+            // Two throws where one would do: changing that would change everybody of every seed.
+            if stream.chance(s.spurious_pair_share / 0.75) && stream.chance(0.75) {
                 // A broken ridge leaves two endings along the ridge, a bridge two bifurcations across it.
                 let broken = stream.chance(0.45);
                 let gap = stream.between(0.7, 1.7) * master.ridge_period_px;

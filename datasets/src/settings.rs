@@ -100,7 +100,7 @@ pub struct ImpressionSettings {
     pub contact_shift_along_px: f64,
     /// Spread of the finger's place on the sensor.
     pub placement_sd_px: f64,
-    /// Spread of the finger's rotation, radians. FVC2002 forbids more than 35 degrees between impressions.
+    /// Spread of the finger's rotation, radians (0.17 is 10 degrees; 27 at most). Assumed for a flat sensor with a guide.
     pub rotation_sd: f64,
     /// Spread of the finger's movement after the middle of the pad has stuck to the glass (R. Cappelli, D. Maio, D.
     /// Maltoni, "Modelling plastic distortion in fingerprint images", ICAPR 2001).
@@ -123,17 +123,18 @@ pub struct ImpressionSettings {
     /// How many directions the extractor tells apart in a turn; mindtct: 32 (C. I. Watson et al., "User's Guide to NIST
     /// Biometric Image Software", 2007), and measured: every angle is a multiple of 11.25 degrees.
     pub directions: u16,
-    /// How often ending and bifurcation are taken for each other. X. Jiang et al. and others give 10 to 20 %.
+    /// How often ending and bifurcation are taken for each other. Assumed.
     pub kind_error: f64,
     /// Logit of finding a true minutia where the local quality is 0.
     pub detection_logit: f64,
     /// Rise of that logit per unit of local quality.
     pub detection_slope: f64,
-    /// Spurious minutiae per px² where the local quality is 0.
+    /// Places of spurious minutiae per px² where the local quality is 0. Fitted, with the detection's two numbers, to the
+    /// measured density and to how many minutiae of each quality have a partner in the other impression.
     pub spurious_per_px_sq: f64,
     /// Factor on the spurious density per unit of local quality lost.
     pub spurious_growth: f64,
-    /// Share of spurious minutiae that come as two: a broken ridge, a bridge, a lake. Fitted to the measured
+    /// Share of spurious minutiae that bring a second one: a broken ridge, a bridge, a lake. Fitted to the measured
     /// nearest-neighbour distances, of which 10 % are below 8.5 px.
     pub spurious_pair_share: f64,
     /// Largest drop of quality by a patch that is too dry, too wet or smudged.

@@ -31,6 +31,8 @@ enum Command {
     Identify(cli::identify::IdentifyArgs),
     /// Compare with one subject of a data folder (1:1).
     Verify(cli::verify::VerifyArgs),
+    /// Measure this machine on synthetic people.
+    Capacity(cli::capacity::CapacityArgs),
     /// Compare two finger templates.
     Compare(cli::compare::CompareArgs),
     /// Show or convert template files.
@@ -50,6 +52,15 @@ pub fn command() -> clap::Command {
 
 /// Parses the command line, runs the command and reports its errors.
 pub fn main() -> ExitCode {
+    // Whoever reads our output may stop reading (`| head`): that ends us, and is no failure.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(info);
+    }));
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Demo(args) => cli::demo::run(args),
@@ -57,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => cli::import::run(args),
         Command::Identify(args) => cli::identify::run(args),
         Command::Verify(args) => cli::verify::run(args),
+        Command::Capacity(args) => cli::capacity::run(args),
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),
         Command::Gallery(args) => cli::gallery::run(args),

@@ -44,7 +44,7 @@ impl Arguments {
 
 fn run() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return Err("options come with a value".into());
     }
     let arguments = Arguments(words.chunks(2).map(|w| (w[0].clone(), w[1].clone())).collect());

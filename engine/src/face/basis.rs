@@ -5,6 +5,8 @@
 //! everything encoded with it. Search results do not depend on it, only speed does: the bound counts how far it is
 //! from orthogonal (`docs/src/internals/face-bound.md`), and that figure is computed here whenever a basis comes into being,
 //! never read from a file.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 
 use std::fmt;
 

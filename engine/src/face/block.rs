@@ -189,7 +189,7 @@ fn may_reach(terms: &Terms, plane: &Plane<'_>, entry: usize, step: usize, produc
         + row.rest * terms.rest
         + row.code_norm * terms.code_error
         + terms.base;
-    !(most < threshold)
+    most >= threshold || most.is_nan()
 }
 
 /// Filters 1 and 2 in int8: leaves `(entry, probe)`, sorted, in the scratch.

@@ -131,9 +131,9 @@ fn single(
     Ok(list)
 }
 
-/// Runs of blocks with the index of their first, a few for every thread.
+/// Runs of blocks with the index of their first, a few for every thread; a run is worth waking a thread for.
 fn chunked<'b, 'a>(blocks: &'b [FaceBlock<'a>]) -> impl IndexedParallelIterator<Item = (usize, &'b [FaceBlock<'a>])> {
-    let size = blocks.len().div_ceil(rayon::current_num_threads() * 8).clamp(1, 256);
+    let size = blocks.len().div_ceil(rayon::current_num_threads() * 8).clamp(4, 256);
     blocks.par_chunks(size).enumerate().map(move |(i, part)| (i * size, part))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Every stored byte comes from sums in one fixed order ([`crate::kernel::dot_f32`]) and from single operations of
 //! `f64`, so it is the same on every ISA.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 
 use super::FaceError;
 use super::basis::Basis;

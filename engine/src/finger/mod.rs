@@ -1,6 +1,7 @@
 //! Fingerprints: descriptor, screen, comparison, calibration.
 
 mod calibration;
+pub mod cascade;
 mod cohort;
 mod compare;
 mod cylinder;

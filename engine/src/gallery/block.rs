@@ -158,9 +158,9 @@ impl Block {
     /// Damage or I/O.
     pub fn faces(&self, models: &FaceModels, model: u8) -> Result<Option<FaceColumn<'_>>, GalleryError> {
         let rows = self.column(ColumnId::FaceRows(model), |b| FaceRows::parse(b).map_err(str::to_owned))?;
-        let codes8 = self.column(ColumnId::FaceCodes8(model), |b| Ok(b))?;
-        let codes4 = self.column(ColumnId::FaceCodes4(model), |b| Ok(b))?;
-        let originals = self.column(ColumnId::FaceOriginals(model), |b| Ok(b))?;
+        let codes8 = self.column(ColumnId::FaceCodes8(model), Ok)?;
+        let codes4 = self.column(ColumnId::FaceCodes4(model), Ok)?;
+        let originals = self.column(ColumnId::FaceOriginals(model), Ok)?;
         let (Some(rows), Some(codes8), Some(codes4), Some(originals)) = (rows, codes8, codes4, originals) else {
             return Ok(None);
         };

@@ -253,10 +253,10 @@ impl Gallery {
     /// Damage or I/O.
     pub fn set_subject(&mut self, position: u64, subject: &str) -> Result<(), GalleryError> {
         let view = self.view(0);
-        if let Some(row) = view.row_of(position)? {
-            if view.subject(row)?.as_ref() != subject {
-                self.overlay.set_subject(row, subject);
-            }
+        if let Some(row) = view.row_of(position)?
+            && view.subject(row)?.as_ref() != subject
+        {
+            self.overlay.set_subject(row, subject);
         }
         Ok(())
     }

@@ -7,6 +7,8 @@
 //! - [`products`]: sixteen lanes, lane *l* sums elements *l*, *l* + 16, *l* + 32, ... in ascending order; then lanes are
 //!   added pairwise: *l* + (*l* + 8), then + 4, + 2, + 1. A missing tail counts as zeros, which change nothing.
 //! - [`rotate`]: one accumulator an output, inputs in ascending order.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 
 use super::{Isa, Level};
 

@@ -1,4 +1,6 @@
 //! [`super::products`] and [`super::rotate`] with AVX2 and with AVX-512.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 #![allow(unsafe_code)]
 
 use super::{PANEL, ROTATED};

@@ -12,6 +12,8 @@
 //! Eight dimensions of one reference make a 32-bit lane: the low nibbles hold the first four, the high nibbles the
 //! next four. 64 lanes make 256 bytes; those follow one another by dimension, so a prefix of the dimensions is a prefix
 //! of the bytes. A search reads 256 bytes a reference at 512 dimensions and is bound by memory.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 
 use super::{Isa, Level};
 

@@ -1,4 +1,6 @@
 //! [`super::tile_i4`] with AVX2 and with AVX-512 VNNI.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 #![allow(unsafe_code)]
 
 use super::{ROWS, TILE_STEP};

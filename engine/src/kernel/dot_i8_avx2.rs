@@ -2,6 +2,8 @@
 //!
 //! `vpmaddubsw` saturates at 16 bits, so bytes are widened to 16 bits (even and odd ones apart) and multiplied with
 //! `vpmaddwd`, which is exact: 255 x 128 x 2 fits in 32 bits.
+// Lanes of several arrays share an index.
+#![allow(clippy::needless_range_loop)]
 #![allow(unsafe_code)]
 
 use super::{GROUP_STEP, PROBES, ROWS, TILE_STEP, TileSums};

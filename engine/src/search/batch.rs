@@ -115,15 +115,19 @@ fn screen_limit(matcher: Matcher<'_>, snapshot: &Snapshot, options: &BatchOption
     Ok(if snapshot.rows() <= 256 { 1 } else { *limit })
 }
 
+/// Probes screened together against one column; row, slot and minutiae of each.
+type ColumnBatch = (FingerPosition, Vec<(usize, usize, u8)>, ScreenBatch);
+/// A block's faces as probes for the codes of one basis.
+type ByBasis = (Arc<face::Basis>, Vec<face::FaceProbe>);
+
 /// One block's references as probes.
 struct Own<'m> {
     first_row: u64,
     rows: usize,
     slots: usize,
     probes: Vec<Probe<'m>>,
-    /// By column: batches of probes with the row and slot of each.
-    batches: Vec<(FingerPosition, Vec<(usize, usize, u8)>, ScreenBatch)>,
-    faces: BTreeMap<u8, Vec<(Arc<face::Basis>, Vec<face::FaceProbe>)>>,
+    batches: Vec<ColumnBatch>,
+    faces: BTreeMap<u8, Vec<ByBasis>>,
     face_rows: BTreeMap<u8, Vec<u64>>,
 }
 

@@ -64,7 +64,7 @@ impl Comparer {
                 }
             }
             if let Some(cosine) = best {
-                candidate.faces.push(FaceScore { model: number, cosine, llr: face::llr(cosine) });
+                candidate.faces.push(FaceScore { model: number, cosine, llr: face::llr(model.name(), cosine) });
             }
         }
         Ok(candidate)

@@ -193,11 +193,11 @@ pub fn identify_faces(
             let mut columns = Vec::new();
             let mut places = Vec::new();
             for block in snapshot.blocks() {
-                if let Some(column) = block.faces(models, number)? {
-                    if column.basis == basis_number {
-                        places.push((block.first_row, column.rows));
-                        columns.push(column.block);
-                    }
+                if let Some(column) = block.faces(models, number)?
+                    && column.basis == basis_number
+                {
+                    places.push((block.first_row, column.rows));
+                    columns.push(column.block);
                 }
             }
             if columns.is_empty() {

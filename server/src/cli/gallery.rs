@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use duynhat_engine::gallery::ColumnId;
-use duynhat_engine::log::{JournalReader, LogError};
+use duynhat_engine::log::JournalReader;
 use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, print_table, progress};
 use crate::registry::Registry;
-use crate::service::{FolderError, Models, ReadOnly, log_dir, registry_path};
+use crate::service::{Models, ReadOnly, log_dir, registry_path};
 
 /// Looks at a data folder; may run beside its server.
 #[derive(clap::Args, Debug)]
@@ -49,12 +49,7 @@ pub fn run(args: &GalleryArgs) -> anyhow::Result<()> {
 
 fn open(data: &Path) -> anyhow::Result<ReadOnly> {
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
-    ReadOnly::open(data, models.model, models.cohort).map_err(|e| match e {
-        FolderError::Log(LogError::Missing { path }) => {
-            BadInput::error(format!("{}: no journal there; is {} a data folder?", path.display(), data.display()))
-        }
-        other => other.into(),
-    })
+    super::open_folder(data, &models)
 }
 
 #[derive(Serialize)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::inputs::{Impressions, PATTERN_DEFAULT, parse_extractor, read_faces, read_file, read_folder};
 use super::{BadInput, print_json, print_table, progress};
-use crate::service::{IdentifyDocument, IdentifyRequest, Models, ReadOnly, identify_prepared};
+use crate::service::{IdentifyDocument, IdentifyRequest, Models, identify_prepared};
 
 /// Probes searched together.
 const FACE_BATCH: usize = 1_024;
@@ -88,7 +88,7 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
         return Err(BadInput::error(format!("--candidates-max {}: expected 1 to 1000", args.candidates_max)));
     }
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
-    let gallery = ReadOnly::open(&args.data, models.model, models.cohort)?;
+    let gallery = super::open_folder(&args.data, &models)?;
     if let Some(path) = &args.faces {
         return faces(args, path, &models, &gallery.snapshot);
     }

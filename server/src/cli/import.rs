@@ -164,11 +164,11 @@ fn faces<'a>(
     let model = args.model.as_deref().unwrap_or_default();
     let rows = read_faces(path)?;
     let subjects = args.subjects.as_deref().map(read_subjects).transpose()?;
-    if let Some(subjects) = &subjects {
-        if subjects.len() != rows.len() {
-            let text = format!("{} subjects for {} embeddings", subjects.len(), rows.len());
-            return Err(BadInput::error(text));
-        }
+    if let Some(subjects) = &subjects
+        && subjects.len() != rows.len()
+    {
+        let text = format!("{} subjects for {} embeddings", subjects.len(), rows.len());
+        return Err(BadInput::error(text));
     }
     let count = rows.len();
     let request = move |row: usize| {

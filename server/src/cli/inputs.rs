@@ -80,10 +80,10 @@ pub fn read_folder(
             Ok(record) => {
                 for view in record.views {
                     let mut template = view.template;
-                    if template.position == FingerPosition::UNKNOWN {
-                        if let Some(finger) = &entry.name.finger {
-                            template.position = position(finger, &entry.path)?;
-                        }
+                    if template.position == FingerPosition::UNKNOWN
+                        && let Some(finger) = &entry.name.finger
+                    {
+                        template.position = position(finger, &entry.path)?;
                     }
                     templates.push(FileTemplate {
                         path: entry.path.clone(),

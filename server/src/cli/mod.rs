@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad input ([`BadInput`]).
 
+pub mod capacity;
 pub mod collection;
 pub mod compare;
 pub mod demo;
@@ -21,6 +22,9 @@ pub mod verify;
 
 use std::time::Duration;
 
+use duynhat_engine::log::LogError;
+
+use crate::service::FolderError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The user's input is at fault, not the program or the machine: exit code 2.
@@ -33,6 +37,19 @@ impl BadInput {
     pub fn error(text: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(text.into()))
     }
+}
+
+/// Opens a data folder to look at it. No gallery there is the user's mistake.
+pub(crate) fn open_folder(
+    data: &std::path::Path,
+    models: &crate::service::Models,
+) -> anyhow::Result<crate::service::ReadOnly> {
+    crate::service::ReadOnly::open(data, models.model, models.cohort).map_err(|error| match error {
+        FolderError::Log(LogError::Missing { path }) => {
+            BadInput::error(format!("{}: no journal there; is {} a data folder?", path.display(), data.display()))
+        }
+        other => other.into(),
+    })
 }
 
 /// A progress bar on a terminal, shown once the work has taken a second; nothing elsewhere.

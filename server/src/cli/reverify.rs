@@ -9,7 +9,7 @@ use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
 use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, progress};
-use crate::service::{Models, ReadOnly};
+use crate::service::Models;
 
 /// Compares everyone with everyone and lists suspected duplicates; leaves nothing in the data folder.
 #[derive(clap::Args, Debug)]
@@ -53,7 +53,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.clamp(1, 1024)).build()?;
-    let gallery = pool.install(|| ReadOnly::open(&args.data, models.model, models.cohort))?;
+    let gallery = pool.install(|| super::open_folder(&args.data, &models))?;
     let snapshot = &gallery.snapshot;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let policy = Policy::default();

@@ -42,6 +42,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     let service = Service::open(&args.data, models, options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, print_table, progress};
 use crate::http::dto::CheckBody;
+use crate::service::{EnrolRequest, Models, Service, ServiceOptions};
 
 /// People made at a time: enough for every core, little to hold.
 const BATCH: u64 = 256;
@@ -48,11 +49,14 @@ pub struct SynthArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=FACES_MAX as u64))]
     pub faces: u64,
     /// A folder for `fingers/{subject}_{finger}_{impression}.iso`, `embeddings.npy` and `subjects.npy`.
-    #[arg(long, value_name = "DIR", required_unless_present = "requests")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["requests", "data"])]
     pub out: Option<PathBuf>,
     /// A file for check requests, one JSON document a line, ready for `POST /v1/checks`.
     #[arg(long, value_name = "FILE.ndjson")]
     pub requests: Option<PathBuf>,
+    /// A data folder to enrol the people in straight away, named by their numbers; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// The purpose that the requests state.
     #[arg(long, default_value = "card_first_issue", value_parser = parse_purpose)]
     pub purpose: Purpose,
@@ -170,6 +174,7 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
     let people = People::new(args.seed, Settings::default());
     let mut folder = args.out.as_deref().map(|out| FolderWriter::create(out, args)).transpose()?;
     let mut requests = args.requests.as_deref().map(create).transpose()?;
+    let mut gallery = args.data.as_deref().map(GalleryWriter::open).transpose()?;
     let mut summary = Summary { seed: args.seed, people: args.people, ..Summary::default() };
     let start = Instant::now();
     let bar = progress(args.people * args.encounters, "making people");
@@ -187,9 +192,15 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
             let line = request(args.seed, args.purpose, &made)?;
             writeln!(file, "{line}").context("writing the requests")?;
         }
+        if let Some(gallery) = &mut gallery {
+            gallery.add(made)?;
+        }
         bar.inc(1);
         Ok(())
     })?;
+    if let Some(gallery) = gallery {
+        gallery.finish()?;
+    }
     bar.finish_and_clear();
     if let Some(folder) = folder {
         folder.finish()?;
@@ -235,6 +246,45 @@ fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
         std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
     }
     Ok(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?))
+}
+
+/// References enrolled under one sync.
+const ENROL_BATCH: usize = 512;
+
+/// A data folder that people are enrolled in.
+struct GalleryWriter {
+    service: Service,
+    runtime: tokio::runtime::Runtime,
+    waiting: Vec<EnrolRequest>,
+}
+
+impl GalleryWriter {
+    fn open(data: &Path) -> anyhow::Result<Self> {
+        let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
+        let service = Service::open(data, models, ServiceOptions::default())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        Ok(Self { service, runtime, waiting: Vec::new() })
+    }
+
+    fn add(&mut self, made: Made) -> anyhow::Result<()> {
+        let subject = made.person.to_string();
+        self.waiting.push(EnrolRequest { subject, identity: None, biometrics: made.biometrics });
+        if self.waiting.len() >= ENROL_BATCH { self.enrol() } else { Ok(()) }
+    }
+
+    fn enrol(&mut self) -> anyhow::Result<()> {
+        let batch = std::mem::take(&mut self.waiting);
+        if !batch.is_empty() {
+            self.runtime.block_on(self.service.enrol(batch))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.enrol()?;
+        self.runtime.block_on(self.service.close());
+        Ok(())
+    }
 }
 
 /// Finger files and the two arrays.

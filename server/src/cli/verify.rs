@@ -9,7 +9,7 @@ use duynhat_engine::template::{Biometrics, Extractor};
 
 use super::inputs::{parse_extractor, read_file};
 use super::{BadInput, print_json, print_table};
-use crate::service::{Models, ReadOnly, verify_rows};
+use crate::service::{Models, verify_rows};
 
 /// Compares prints with one subject of a data folder.
 #[derive(clap::Args, Debug)]
@@ -43,7 +43,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<()> {
         prints.extend(read_file(file, &args.extractor)?);
     }
     let biometrics = Biometrics::new(prints, Vec::new(), Vec::new()).map_err(|e| BadInput::error(e.to_string()))?;
-    let gallery = ReadOnly::open(&args.data, models.model, models.cohort)?;
+    let gallery = super::open_folder(&args.data, &models)?;
     let snapshot = &gallery.snapshot;
     let mut rows = Vec::new();
     for row in 0..snapshot.rows() {

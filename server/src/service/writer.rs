@@ -99,15 +99,14 @@ impl Group {
     fn application(&self, folder: &Folder, code: &str) -> Result<Option<Application>, ServiceError> {
         let next = folder.journal.last_position() + 1;
         for (at, (event, _)) in self.records.iter().enumerate() {
-            if let Event::Submitted(s) = event {
-                if s.application == code {
-                    let withdrawn = self.records[at..]
-                        .iter()
-                        .any(|(e, _)| matches!(e, Event::Withdrawn(w) if w.application == code));
-                    let stage = if withdrawn { Stage::Withdrawn } else { Stage::Pending };
-                    let position = next + at as u64;
-                    return Ok(Some(Application { request: s.request, position, stage, document: None }));
-                }
+            if let Event::Submitted(s) = event
+                && s.application == code
+            {
+                let withdrawn =
+                    self.records[at..].iter().any(|(e, _)| matches!(e, Event::Withdrawn(w) if w.application == code));
+                let stage = if withdrawn { Stage::Withdrawn } else { Stage::Pending };
+                let position = next + at as u64;
+                return Ok(Some(Application { request: s.request, position, stage, document: None }));
             }
         }
         let mut found = folder.registry.application(code).map_err(internal)?;
@@ -217,7 +216,7 @@ impl Group {
     }
 
     fn commit(self, folder: &mut Folder, shared: &Shared) {
-        let result = self.records.is_empty().then_some(Ok(())).unwrap_or_else(|| write(self.records, folder, shared));
+        let result = if self.records.is_empty() { Ok(()) } else { write(self.records, folder, shared) };
         for held in self.held {
             held(result.clone());
         }

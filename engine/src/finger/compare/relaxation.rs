@@ -84,6 +84,7 @@ pub(super) fn relax(probe: &Points, reference: &Points, pairs: &[Pair], limit: u
 
 /// One row of the agreement matrix.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "eight arrays are read at the same index")]
 fn agree(k: usize, pairs: &[Pair], out: &mut Relaxed) {
     let (ax, ay, bx, by, c, s) = (out.ax[k], out.ay[k], out.bx[k], out.by[k], out.c[k], out.s[k]);
     let row = &mut out.agreement[k];

@@ -4,10 +4,10 @@ use super::params::ScreenParams;
 use super::tile::{SECTION_ENTRIES, Section, Tile};
 use super::{BUCKETS, bucket};
 use crate::finger::FingerView;
-use crate::kernel::Isa;
 use crate::kernel::hamming::{
     BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near, settle, weigh,
 };
+use crate::kernel::{Isa, vectorize};
 use crate::template::MINUTIAE_MAX;
 
 /// Probe minutiae share their loads when their windows begin within so many steps. A window is 65 steps by default, so
@@ -40,6 +40,30 @@ impl ScreenProbe {
     /// How many minutiae, as [`super::normalised`] wants it.
     pub fn minutiae(&self) -> u8 {
         self.minutiae.len() as u8
+    }
+
+    /// The score against one impression: the same as from a tile, some ten times slower. For a few of many.
+    pub fn score(&self, isa: Isa, entry: FingerView<'_>) -> u16 {
+        vectorize(isa, || self.score_inlined(entry))
+    }
+
+    #[inline(always)]
+    fn score_inlined(&self, entry: FingerView<'_>) -> u16 {
+        let (weights, window) = (self.params.weights(), self.params.window_steps());
+        let prefix_limit = u32::from(self.params.prefix_limit());
+        let mut score = 0u16;
+        for probe in &self.minutiae {
+            let mut best = 0;
+            for (minutia, code) in entry.minutiae().iter().zip(entry.codes()) {
+                let prefix = (code[0] ^ probe.code[0]).count_ones();
+                let turn = bucket(minutia.angle).wrapping_sub(probe.step);
+                if prefix < prefix_limit && turn.min(turn.wrapping_neg()) <= window {
+                    best = best.max(weights[(prefix + (code[1] ^ probe.code[1]).count_ones()) as usize]);
+                }
+            }
+            score = score.wrapping_add(u16::from(best));
+        }
+        score
     }
 }
 

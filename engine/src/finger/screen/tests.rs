@@ -48,6 +48,8 @@ fn assert_equals_definition(probes: &[(FingerFeatures, ScreenParams)], entries: 
         let mut scores = vec![7; expected.len()];
         screen(isa, &prepared, &tile, &mut scores);
         assert_eq!(scores, expected, "{isa}");
+        let each = prepared.iter().flat_map(|probe| views.iter().map(move |entry| probe.score(isa, *entry)));
+        assert_eq!(each.collect::<Vec<_>>(), expected, "{isa}, one by one");
     }
 }
 

@@ -288,7 +288,10 @@ mod tests {
         ] {
             let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (128,), }}");
             let rows = decode_face_npy(&npy_file(&header, data)).unwrap();
-            assert_eq!(rows.templates("arcface-r50").collect::<Result<Vec<_>, _>>().unwrap(), [expected.clone()]);
+            assert_eq!(
+                rows.templates("arcface-r50").collect::<Result<Vec<_>, _>>().unwrap(),
+                std::slice::from_ref(&expected)
+            );
         }
     }
 

@@ -1,0 +1,335 @@
+//! `duynhat capacity`: what this machine can do, measured on synthetic people, so that an operator can plan.
+
+use std::time::{Duration, Instant};
+
+use duynhat_datasets::People;
+use duynhat_engine::face::{self, Basis, FaceBlock, FaceBlockBytes, FaceProbe, Plan};
+use duynhat_engine::finger::cascade::{Cascade, FingerWorth, choose_first, keep_best};
+use duynhat_engine::finger::screen::{
+    ScreenBatch, ScreenParams, ScreenProbe, ScreenScratch, Tile, TileBuffer, normalised,
+};
+use duynhat_engine::finger::{CompareProbe, FingerFeatures, Model, Scratch, compare};
+use duynhat_engine::kernel::Isa;
+use duynhat_engine::template::{FingerPosition, FingerTemplate};
+use serde::Serialize;
+
+use super::{grouped, print_json, print_table};
+
+/// References of a gallery block.
+const REFERENCES: usize = 256;
+/// Probe people, searched together.
+const PROBES: usize = 8;
+/// Probe fingers in a batch of the screen measurement.
+const BATCH: usize = 32;
+/// Fingers of a person.
+const FINGERS: usize = 10;
+/// Rows, dimensions, batch size and threshold of the face measurement.
+const FACE_ROWS: usize = 32_768;
+const FACE_DIMENSIONS: usize = 512;
+const FACE_PROBES: usize = 256;
+const FACE_COSINE: f32 = 0.4;
+/// Bytes that a stored print takes beside the screen's: per impression and per minutia (8 minutia, 32 code).
+const PRINT_BYTES: f64 = 24.0;
+const MINUTIA_BYTES: f64 = 40.0;
+const SEED: u64 = 1;
+/// Each figure is the median of this many rounds of at least this time.
+const ROUNDS: usize = 5;
+const ROUND_TIME: Duration = Duration::from_millis(150);
+
+/// Measures this machine on synthetic people: rates per core, bytes per person, time of a check by gallery size.
+#[derive(clap::Args, Debug)]
+pub struct CapacityArgs {
+    /// One JSON document instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    screen_comparisons_per_s_core: f64,
+    compare_non_mated_per_s_core: f64,
+    compare_mated_per_s_core: f64,
+    cascade_people_per_s_core: f64,
+    face_batch_comparisons_per_s: f64,
+    face_single_probe_ms_per_million: f64,
+    bytes_per_finger: f64,
+    bytes_per_face: f64,
+    bytes_per_person: f64,
+    enrol_ms_per_person_core: f64,
+    kernel: String,
+    cores: usize,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Synthetic people that cannot be enrolled: a broken build.
+pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
+    let report = measure()?;
+    if args.json {
+        return print_json(&report);
+    }
+    print_table(&report.rows());
+    println!();
+    print_table(&report.plan());
+    println!(
+        "\nMeasured on synthetic people (seed {SEED}) of {FINGERS} fingers and one face; other load on the machine \
+         shows. A check screens four fingers of everyone and all faces, then compares one person in a thousand."
+    );
+    Ok(())
+}
+
+impl Report {
+    fn rows(&self) -> Vec<Vec<String>> {
+        let whole = |value: f64| grouped(value.round() as u64);
+        [
+            ("screen, finger comparisons/s/core", whole(self.screen_comparisons_per_s_core)),
+            ("compare, non-mated/s/core", whole(self.compare_non_mated_per_s_core)),
+            ("compare, mated/s/core", whole(self.compare_mated_per_s_core)),
+            ("cascade, people/s/core", whole(self.cascade_people_per_s_core)),
+            ("faces in batches, comparisons/s", whole(self.face_batch_comparisons_per_s)),
+            ("one face against a million, ms", format!("{:.2}", self.face_single_probe_ms_per_million)),
+            ("bytes per finger", whole(self.bytes_per_finger)),
+            ("bytes per face", whole(self.bytes_per_face)),
+            ("bytes per person", whole(self.bytes_per_person)),
+            ("enrolment, ms per person and core", format!("{:.2}", self.enrol_ms_per_person_core)),
+            ("kernel", self.kernel.clone()),
+            ("cores", self.cores.to_string()),
+        ]
+        .map(|(name, value)| vec![name.to_owned(), value])
+        .to_vec()
+    }
+
+    fn plan(&self) -> Vec<Vec<String>> {
+        let mut rows = vec![vec!["people".to_owned(), "one check, s".to_owned(), "storage, GB".to_owned()]];
+        let cores = self.cores as f64;
+        for people in [100_000u64, 1_000_000, 10_000_000, 100_000_000] {
+            let n = people as f64;
+            let seconds = self.enrol_ms_per_person_core / 1e3
+                + n / (self.cascade_people_per_s_core * cores)
+                + n / 1e6 * self.face_single_probe_ms_per_million / 1e3
+                + n / 1e3 * FINGERS as f64 / (self.compare_non_mated_per_s_core * cores);
+            let gigabytes = n * self.bytes_per_person / 1e9;
+            rows.push(vec![grouped(people), format!("{seconds:.3}"), format!("{gigabytes:.1}")]);
+        }
+        rows
+    }
+}
+
+/// The median over rounds of `units` done a second; `work` returns how many units it did.
+fn rate(mut work: impl FnMut() -> usize) -> f64 {
+    work();
+    let mut rates: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let (start, mut units) = (Instant::now(), 0);
+            while start.elapsed() < ROUND_TIME {
+                units += work();
+            }
+            units as f64 / start.elapsed().as_secs_f64()
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    rates[ROUNDS / 2]
+}
+
+struct Sample {
+    templates: Vec<FingerTemplate>,
+    features: Vec<Option<FingerFeatures>>,
+}
+
+fn sample(model: &Model, people: &People, who: std::ops::Range<u64>, position: FingerPosition, shot: u64) -> Sample {
+    let templates: Vec<_> = who.map(|index| people.person(index).finger(position, shot)).collect();
+    let features = templates.iter().map(|template| model.features(template).ok()).collect();
+    Sample { templates, features }
+}
+
+fn measure() -> anyhow::Result<Report> {
+    let isa = Isa::active();
+    let model = Model::shipped();
+    let tolerance = u8::try_from(model.screen_limit()).unwrap_or(ScreenParams::TOLERANCE_BITS_DEFAULT);
+    let params = ScreenParams::from_tolerance(tolerance)?;
+    let people = People::new(SEED, Default::default());
+    let positions: Vec<FingerPosition> = FingerPosition::known().collect();
+
+    let empty = FingerFeatures::new(Vec::new(), Vec::new());
+    let columns: Vec<Sample> = positions.iter().map(|&p| sample(model, &people, 0..REFERENCES as u64, p, 0)).collect();
+    let buffers: Vec<TileBuffer> = columns
+        .iter()
+        .map(|column| {
+            let views: Vec<_> = column.features.iter().map(|f| f.as_ref().unwrap_or(&empty).view()).collect();
+            TileBuffer::encode(&views)
+        })
+        .collect::<Result<_, _>>()?;
+    let tiles: Vec<Tile<'_>> = buffers.iter().map(TileBuffer::tile).collect::<Result<_, _>>()?;
+    let stored = REFERENCES * positions.len();
+    let minutiae: usize = tiles.iter().map(Tile::minutiae).sum();
+    let tile_bytes: usize = buffers.iter().map(|buffer| buffer.bytes().len()).sum();
+    let bytes_per_finger =
+        tile_bytes as f64 / stored as f64 + PRINT_BYTES + MINUTIA_BYTES * minutiae as f64 / stored as f64;
+
+    let (mated, non_mated) = compare_rates(model, &columns[1], &people, positions[1])?;
+    let faces = faces(isa)?;
+    Ok(Report {
+        screen_comparisons_per_s_core: screen_rate(isa, &params, &columns[1], &tiles[1]),
+        compare_non_mated_per_s_core: non_mated,
+        compare_mated_per_s_core: mated,
+        cascade_people_per_s_core: cascade_rate(isa, &params, model, &people, &positions, &columns, &tiles, &empty),
+        face_batch_comparisons_per_s: faces.batch_per_s,
+        face_single_probe_ms_per_million: faces.single_ms_per_million,
+        bytes_per_finger,
+        bytes_per_face: faces.bytes,
+        bytes_per_person: bytes_per_finger * FINGERS as f64 + faces.bytes,
+        enrol_ms_per_person_core: 1e3
+            / rate(|| {
+                for column in &columns {
+                    std::hint::black_box(model.features(&column.templates[0]).ok());
+                }
+                1
+            }),
+        kernel: isa.to_string(),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+    })
+}
+
+fn screen_rate(isa: Isa, params: &ScreenParams, column: &Sample, tile: &Tile<'_>) -> f64 {
+    let probes: Vec<_> =
+        column.features.iter().flatten().take(BATCH).map(|f| ScreenProbe::new(f.view(), params)).collect();
+    let batch = ScreenBatch::new(&probes);
+    let (mut scratch, mut scores) = (ScreenScratch::default(), vec![0; probes.len() * tile.entries()]);
+    rate(|| {
+        batch.screen(isa, tile, &mut scratch, &mut scores);
+        scores.len()
+    })
+}
+
+/// Mated, non-mated.
+fn compare_rates(
+    model: &Model,
+    references: &Sample,
+    people: &People,
+    position: FingerPosition,
+) -> anyhow::Result<(f64, f64)> {
+    let again = sample(model, people, 0..64, position, 3);
+    let pairs: Vec<_> = again
+        .features
+        .iter()
+        .zip(&references.features)
+        .filter_map(|(probe, reference)| Some((CompareProbe::new(model, probe.as_ref()?.view()), reference.as_ref()?)))
+        .collect();
+    anyhow::ensure!(pairs.len() > 1, "the synthetic prints cannot be enrolled");
+    let mut scratch = Scratch::new();
+    let mut compared = |distance: usize| {
+        for (index, (probe, _)) in pairs.iter().enumerate() {
+            let (_, reference) = &pairs[(index + distance) % pairs.len()];
+            std::hint::black_box(compare(probe, reference.view(), &mut scratch).score);
+        }
+        pairs.len()
+    };
+    Ok((rate(|| compared(0)), rate(|| compared(1))))
+}
+
+/// People of a block a second, for each probe person: the best fingers of everyone, then the others of who is left.
+#[allow(clippy::too_many_arguments)]
+fn cascade_rate(
+    isa: Isa,
+    params: &ScreenParams,
+    model: &Model,
+    people: &People,
+    positions: &[FingerPosition],
+    columns: &[Sample],
+    tiles: &[Tile<'_>],
+    empty: &FingerFeatures,
+) -> f64 {
+    let cascade = Cascade { keep_min: 0, ..Cascade::default() };
+    // Probe people who are in the block, later impressions.
+    let probes: Vec<Vec<ScreenProbe>> = (0..PROBES as u64)
+        .map(|who| {
+            let features = |&p: &FingerPosition| model.features(&people.person(who).finger(p, 3)).ok();
+            let probe = |p| ScreenProbe::new(features(p).as_ref().unwrap_or(empty).view(), params);
+            positions.iter().map(probe).collect()
+        })
+        .collect();
+    let first: Vec<Vec<usize>> = probes
+        .iter()
+        .map(|fingers| {
+            let worths: Vec<_> =
+                fingers.iter().map(|finger| FingerWorth { quality: 0, minutiae: finger.minutiae() }).collect();
+            choose_first(&worths, cascade.first_fingers)
+        })
+        .collect();
+    // The probe people of each column, batched.
+    let batches: Vec<(usize, Vec<usize>, ScreenBatch)> = (0..positions.len())
+        .map(|column| {
+            let who: Vec<usize> = (0..PROBES).filter(|&who| first[who].contains(&column)).collect();
+            let fingers: Vec<_> = who.iter().map(|&who| probes[who][column].clone()).collect();
+            (column, who, ScreenBatch::new(&fingers))
+        })
+        .collect();
+    let mut scratch = ScreenScratch::default();
+    let mut scores = Vec::new();
+    rate(|| {
+        let mut sums = vec![[0u32; REFERENCES]; PROBES];
+        for (column, who, batch) in &batches {
+            let tile = &tiles[*column];
+            scores.clear();
+            scores.resize(who.len() * REFERENCES, 0);
+            batch.screen(isa, tile, &mut scratch, &mut scores);
+            for (&who, scores) in who.iter().zip(scores.chunks_exact(REFERENCES)) {
+                let size = probes[who][*column].minutiae();
+                for (entry, (sum, &score)) in sums[who].iter_mut().zip(scores).enumerate() {
+                    *sum += normalised(score, size, tile.minutiae_of(entry).unwrap_or(0));
+                }
+            }
+        }
+        for ((fingers, first), sums) in probes.iter().zip(&first).zip(&mut sums) {
+            for entry in keep_best(sums, cascade.keep(REFERENCES)) {
+                let entry = entry as usize;
+                for (column, finger) in fingers.iter().enumerate().filter(|(column, _)| !first.contains(column)) {
+                    let Some(reference) = &columns[column].features[entry] else { continue };
+                    let score = finger.score(isa, reference.view());
+                    sums[entry] += normalised(score, finger.minutiae(), reference.view().codes().len() as u8);
+                }
+            }
+            std::hint::black_box(sums);
+        }
+        PROBES * REFERENCES
+    })
+}
+
+struct Faces {
+    batch_per_s: f64,
+    single_ms_per_million: f64,
+    bytes: f64,
+}
+
+/// Seeded embeddings with a decaying spectrum (singular values exp(-i/150)), all cores.
+fn faces(isa: Isa) -> anyhow::Result<Faces> {
+    let scale: Vec<f32> = (0..FACE_DIMENSIONS).map(|i| (-(i as f32) / 150.0).exp()).collect();
+    let mut state = SEED;
+    // A sum of four uniform numbers: near enough to normal for a rate.
+    let mut normal = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (0..4).map(|k| (state >> (16 * k) & 0xffff) as f32 / 65_536.0 - 0.5).sum::<f32>()
+    };
+    let mut embeddings = |count: usize| -> Vec<f32> {
+        (0..count * FACE_DIMENSIONS).map(|i| normal() * scale[i % FACE_DIMENSIONS]).collect()
+    };
+    let (rows, probes) = (embeddings(FACE_ROWS), embeddings(FACE_PROBES));
+    let rows: Vec<&[f32]> = rows.chunks_exact(FACE_DIMENSIONS).collect();
+    let probes: Vec<&[f32]> = probes.chunks_exact(FACE_DIMENSIONS).collect();
+    let basis = Basis::learn(&rows[..4096], SEED)?;
+    let blocks: Vec<FaceBlockBytes> =
+        rows.chunks(REFERENCES).map(|rows| face::encode_block(isa, &basis, rows)).collect::<Result<_, _>>()?;
+    let bytes: usize = blocks.iter().map(|b| b.originals.len() + b.plane8.len() + b.plane4.len()).sum();
+    let blocks: Vec<FaceBlock<'_>> = blocks.iter().map(|block| block.parse(&basis)).collect::<Result<_, _>>()?;
+    let probes = FaceProbe::new_all(isa, &basis, &probes)?;
+    let plan = Plan::measure(isa, &basis, &blocks, FACE_COSINE)?;
+    let search = |probes: &[FaceProbe]| {
+        let found = face::search_blocks(isa, &basis, probes, &blocks, FACE_COSINE, plan, None);
+        std::hint::black_box(found.map_or(0, |lists| lists.len()));
+        probes.len() * FACE_ROWS
+    };
+    let batch_per_s = rate(|| search(&probes));
+    let single_per_s = rate(|| search(&probes[..1]));
+    Ok(Faces { batch_per_s, single_ms_per_million: 1e9 / single_per_s, bytes: bytes as f64 / FACE_ROWS as f64 })
+}
