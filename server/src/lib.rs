@@ -43,6 +43,12 @@ enum Command {
     Synth(cli::synth::SynthArgs),
     /// Compare everyone of a data folder with everyone.
     Reverify(cli::reverify::ReverifyArgs),
+    /// Measure error rates on labelled collections.
+    Evaluate(cli::evaluate::EvaluateArgs),
+    /// Fit likelihood ratios to labelled collections.
+    Calibrate(cli::calibrate::CalibrateArgs),
+    /// Learn the fingerprint model.
+    Train(cli::train::TrainArgs),
 }
 
 /// The command line's definition, for whoever checks or documents it.
@@ -74,6 +80,9 @@ pub fn main() -> ExitCode {
         Command::Gallery(args) => cli::gallery::run(args),
         Command::Synth(args) => cli::synth::run(args),
         Command::Reverify(args) => cli::reverify::run(args),
+        Command::Evaluate(args) => cli::evaluate::run(args),
+        Command::Calibrate(args) => cli::calibrate::run(args),
+        Command::Train(args) => cli::train::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

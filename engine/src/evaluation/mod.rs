@@ -1,10 +1,12 @@
 //! Error rates, calibration and training: what is measured on labelled collections. Nothing below imports this.
 
+mod calibrate;
 mod collection;
 mod comparisons;
 mod random;
 pub mod rates;
 pub mod training;
 
+pub use calibrate::{CALIBRATION_SCORES_MIN, CalibrationScores, calibrate};
 pub use collection::{LabelledPrint, stem};
 pub use comparisons::{compare_all, enrol};

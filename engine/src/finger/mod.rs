@@ -10,11 +10,16 @@ mod geometry;
 mod model;
 pub mod screen;
 
-pub use calibration::{Calibration, Llr};
-pub use cohort::{Cohort, CohortStatistics, normalise};
+pub use calibration::{CALIBRATION_FORMAT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr};
+pub(crate) use calibration::{Curve, pair_name};
+pub use cohort::{COHORT_PRINTS_MAX, COHORT_PRINTS_MIN, Cohort, CohortError, CohortStatistics, normalise};
+pub(crate) use cohort::{SCORE_FLOOR, SPREAD_MIN};
 pub use compare::{CompareProbe, Comparison, Scratch, compare, compare_pairs};
 pub(crate) use compare::{FEATURES, compare_measured};
 pub(crate) use cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};
 pub use features::{Code, FingerFeatures, FingerView};
 pub use model::{CODE_BITS, FeatureError, MINUTIAE_MIN, Model, ModelError, SCREEN_BITS};
-pub(crate) use model::{ModelParts, WEIGHT_MAX};
+pub(crate) use model::{ModelParts, TRAITS, WEIGHT_MAX, traits};
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,8 @@
 //!     28     4  local limit: Hamming distance over all bits, u32
 //!     32        B * D weights, i16
 //!           4B  B thresholds, i32
-//!           4F  F score weights, f32, then the bias, f32
+//!         4F+4  F score weights, f32, then the bias, f32
+//!           48  expectation: 6 weights of the mean, 6 of the log of the spread, f32
 //!            4  CRC-32C of everything before
 //! ```
 //!
@@ -22,6 +23,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+use super::cohort::{CohortStatistics, SPREAD_MIN};
 use super::compare::FEATURES;
 use super::cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};
 use super::features::{Code, FingerFeatures};
@@ -33,13 +35,16 @@ use crate::template::{FingerTemplate, Minutia};
 pub const CODE_BITS: usize = 256;
 /// The first bits of a code, which are all that the screen reads.
 pub const SCREEN_BITS: usize = 128;
+/// What a print is told by in [`Model::expected`].
+pub(crate) const TRAITS: usize = 6;
 /// Fewer minutiae than this say nothing about a finger.
 pub const MINUTIAE_MIN: usize = 6;
 
 const MAGIC: &[u8; 8] = b"DNFINGER";
 const FORMAT_VERSION: u32 = 1;
 const HEADER_BYTES: usize = 32;
-const FILE_BYTES: usize = HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4 + (FEATURES + 1) * 4 + 4;
+const FILE_BYTES: usize =
+    HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4 + (FEATURES + 1) * 4 + 2 * TRAITS * 4 + 4;
 /// So that a sum over all dimensions (bytes times weights) stays within an `i32`.
 pub(crate) const WEIGHT_MAX: f64 = 8191.0;
 
@@ -58,6 +63,7 @@ pub struct Model {
     local_limit: u32,
     score_weights: [f32; FEATURES],
     score_bias: f32,
+    expectation: [[f32; TRAITS]; 2],
 }
 
 /// What training hands over.
@@ -85,6 +91,7 @@ impl Model {
             local_limit: parts.local_limit,
             score_weights: parts.score_weights,
             score_bias: parts.score_bias,
+            expectation: [[0.0; TRAITS]; 2],
         };
         model.id = digest(&model.to_bytes());
         model
@@ -135,10 +142,45 @@ impl Model {
         let mut floats = rest.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let score_weights: [f32; FEATURES] = std::array::from_fn(|_| floats.next().unwrap_or(f32::NAN));
         let score_bias = floats.next().unwrap_or(f32::NAN);
-        if !score_bias.is_finite() || score_weights.iter().any(|w| !w.is_finite()) {
+        let expectation: [[f32; TRAITS]; 2] =
+            std::array::from_fn(|_| std::array::from_fn(|_| floats.next().unwrap_or(f32::NAN)));
+        if expectation.iter().flatten().any(|w| !w.is_finite())
+            || !score_bias.is_finite()
+            || score_weights.iter().any(|w| !w.is_finite())
+        {
             return Err(ModelError::Range);
         }
-        Ok(Self { id: digest(bytes), weights, thresholds, screen_limit, local_limit, score_weights, score_bias })
+        Ok(Self {
+            id: digest(bytes),
+            weights,
+            thresholds,
+            screen_limit,
+            local_limit,
+            score_weights,
+            score_bias,
+            expectation,
+        })
+    }
+
+    #[doc(hidden)]
+    pub fn from_bytes_any(bytes: &[u8]) -> Result<Self, ModelError> {
+        let base = HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4;
+        if bytes.len() < base {
+            return Err(ModelError::Magic);
+        }
+        let mut b = bytes[..base].to_vec();
+        b[20..24].copy_from_slice(&(FEATURES as u32).to_le_bytes());
+        for _ in 0..=FEATURES + 2 * TRAITS {
+            b.extend_from_slice(&0f32.to_le_bytes());
+        }
+        let c = crc32c::crc32c(&b);
+        b.extend_from_slice(&c.to_le_bytes());
+        Self::from_bytes(&b)
+    }
+
+    #[doc(hidden)]
+    pub fn weights_debug(&self) -> Vec<f32> {
+        self.score_weights.iter().copied().chain([self.score_bias]).collect()
     }
 
     /// The model file.
@@ -161,7 +203,7 @@ impl Model {
         for threshold in &self.thresholds {
             out.extend_from_slice(&threshold.to_le_bytes());
         }
-        for weight in self.score_weights.iter().chain([&self.score_bias]) {
+        for weight in self.score_weights.iter().chain([&self.score_bias]).chain(self.expectation.iter().flatten()) {
             out.extend_from_slice(&weight.to_le_bytes());
         }
         let checksum = crc32c::crc32c(&out);
@@ -195,6 +237,22 @@ impl Model {
         model
     }
 
+    /// The same projections and score with another expectation.
+    pub(crate) fn with_expectation(&self, expectation: [[f32; TRAITS]; 2]) -> Self {
+        let mut model = Self { expectation, ..self.clone() };
+        model.id = digest(&model.to_bytes());
+        model
+    }
+
+    /// What strangers are expected to score against this print, from what it looks like: number, quality, extent and
+    /// kinds of its minutiae. Learned from real cohorts; costs nothing.
+    pub(crate) fn expected(&self, minutiae: &[Minutia]) -> CohortStatistics {
+        let traits = traits(minutiae);
+        let sum = |weights: &[f32; TRAITS]| weights.iter().zip(traits).fold(0.0, |sum, (w, t)| sum + w * t);
+        let spread = libm::expf(sum(&self.expectation[1]).clamp(-3.0, 3.0));
+        CohortStatistics { mean: sum(&self.expectation[0]).clamp(-20.0, 20.0), spread: spread.max(SPREAD_MIN) }
+    }
+
     /// The same projections with other limits.
     pub(crate) fn with_limits(&self, screen_limit: u32, local_limit: u32) -> Self {
         let mut model = Self { screen_limit, local_limit, ..self.clone() };
@@ -209,7 +267,14 @@ impl Model {
     /// # Errors
     /// A print that says nothing about a finger, or that looks made to resemble all fingers.
     pub fn features(&self, template: &FingerTemplate) -> Result<FingerFeatures, FeatureError> {
-        let minutiae = template.minutiae();
+        self.features_of(template.minutiae())
+    }
+
+    /// As [`Model::features`], of normalised minutiae alone.
+    ///
+    /// # Errors
+    /// As [`Model::features`].
+    pub fn features_of(&self, minutiae: &[Minutia]) -> Result<FingerFeatures, FeatureError> {
         check_print(minutiae)?;
         Ok(self.features_unchecked(minutiae))
     }
@@ -231,6 +296,20 @@ impl Model {
         }
         code
     }
+}
+
+/// Constant, log of the number of minutiae, mean and deviation of quality (50 is one), extent (100 px is one), share
+/// of bifurcations.
+pub(crate) fn traits(minutiae: &[Minutia]) -> [f32; TRAITS] {
+    let n = minutiae.len().max(1) as f32;
+    let quality = |m: &Minutia| if m.quality == 0 { 1.0 } else { f32::from(m.quality) * 0.02 };
+    let mean = |value: &dyn Fn(&Minutia) -> f32| minutiae.iter().fold(0.0, |sum, m| sum + value(m)) / n;
+    let q = mean(&quality);
+    let deviation = mean(&|m| (quality(m) - q) * (quality(m) - q)).sqrt();
+    let (x, y) = (mean(&Minutia::x_px), mean(&Minutia::y_px));
+    let extent = mean(&|m| (m.x_px() - x) * (m.x_px() - x) + (m.y_px() - y) * (m.y_px() - y)).sqrt() * 0.01;
+    let bifurcations = mean(&|m| if m.kind_code == 2 { 1.0 } else { 0.0 });
+    [1.0, libm::logf(n), q, deviation, extent, bifurcations]
 }
 
 /// Minutiae within this distance of each other, in quarter pixels, are closer than two ridges.

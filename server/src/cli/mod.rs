@@ -2,17 +2,20 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad input ([`BadInput`]).
 
+pub mod calibrate;
 pub mod capacity;
 pub mod collection;
 pub mod compare;
 pub mod demo;
+pub mod evaluate;
 pub mod evaluate_face;
+pub mod evaluate_finger;
 pub mod gallery;
 pub mod identify;
 pub mod import;
 pub mod inputs;
-pub mod lab;
 pub mod picture;
+pub mod report;
 pub mod reverify;
 pub mod serve;
 pub mod synth;

@@ -1,19 +1,33 @@
-//! `duynhat train finger`.
+//! `duynhat train`: the fingerprint model.
 
+use std::fs;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use duynhat_engine::evaluation::training::{SEED, train};
 
 use super::collection::load_collections;
 
-/// Trains a fingerprint model; the same folders in the same order and the same seed give the same bytes.
+/// Learn from labelled collections.
 #[derive(clap::Args, Debug)]
-pub struct TrainFingerArgs {
+pub struct TrainArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Train a fingerprint model: the same folders and seed give the same bytes.
+    Finger(FingerArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct FingerArgs {
     /// Folders of `<finger>_<impression>.iso`, named `<database>-<extractor>`.
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Where the model is written.
-    #[arg(long)]
+    #[arg(long, value_name = "MODEL")]
     out: PathBuf,
     /// Seed of everything random.
     #[arg(long, default_value_t = SEED)]
@@ -21,12 +35,24 @@ pub struct TrainFingerArgs {
 }
 
 /// Runs the command.
-pub fn run(args: &TrainFingerArgs) -> anyhow::Result<()> {
-    let prints = load_collections(&args.folders)?;
+///
+/// # Errors
+/// Folders that can't be read, too little to learn from, a file that can't be written.
+pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
+    match &args.what {
+        What::Finger(args) => run_finger(args),
+    }
+}
+
+fn run_finger(args: &FingerArgs) -> anyhow::Result<()> {
+    let mut prints = load_collections(&args.folders)?.prints;
+    // The order of the arguments does not matter.
+    prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
     let trained = train(&prints, args.seed)?;
-    std::fs::write(&args.out, trained.model.to_bytes())?;
+    write(&args.out, &trained.model.to_bytes())?;
     println!(
-        "model {} from {} prints, {} mated minutiae; found at 0.1 %: {:.1} % by the screen's bits, {:.1} % by all",
+        "model {} from {} prints, {} mated minutiae; closer than 99.9 % of unrelated ones: {:.1} % by the screen's \
+         bits, {:.1} % by all",
         trained.model.id(),
         prints.len(),
         trained.mates,
@@ -34,4 +60,11 @@ pub fn run(args: &TrainFingerArgs) -> anyhow::Result<()> {
         100.0 * trained.found[1],
     );
     Ok(())
+}
+
+fn write(path: &PathBuf, bytes: &[u8]) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::write(path, bytes).with_context(|| path.display().to_string())
 }

@@ -11,12 +11,11 @@ const CHUNK: usize = 2048;
 /// Ridge added to the within scatter, as a share of its mean diagonal.
 const RIDGE: f64 = 1e-2;
 
-/// A linear projection; column `i` explains `ratio[i]` times more variance between minutiae than within.
+/// A linear projection, the most telling columns first.
 pub(super) struct Projection {
     pub(super) mean: Vec<f64>,
     /// Dimensions x kept.
     pub(super) columns: Mat<f64>,
-    pub(super) ratio: Vec<f64>,
 }
 
 /// The `keep` best directions. `mates` are index pairs into `raws`.
@@ -50,12 +49,11 @@ pub(super) fn discriminants(raws: &[Raw], mates: &[(u32, u32)], keep: usize) -> 
     let eigen = core.self_adjoint_eigen(Side::Lower).map_err(|_| TrainingError::Eigen)?;
     let (vectors, values) = (eigen.U(), eigen.S());
     let mut columns = Mat::from_fn(d, keep, |i, k| vectors[(i, d - 1 - k)]);
-    let ratio: Vec<f64> = (0..keep).map(|k| values.column_vector()[d - 1 - k]).collect();
-    if ratio.iter().any(|r| !r.is_finite()) {
+    if (0..d).any(|k| !values.column_vector()[k].is_finite()) {
         return Err(TrainingError::Eigen);
     }
     lower.transpose().solve_upper_triangular_in_place(columns.as_mut());
-    Ok(Projection { mean, columns, ratio })
+    Ok(Projection { mean, columns })
 }
 
 /// Mean outer product of `rows` vectors.

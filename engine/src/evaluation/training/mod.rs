@@ -11,7 +11,8 @@ mod lda;
 mod logistic;
 mod pairs;
 
-use faer::Mat;
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
 use rayon::prelude::*;
 
 pub use cross::{Fold, folds};
@@ -20,9 +21,11 @@ pub use pairs::{comparable, comparison_pairs};
 use super::LabelledPrint;
 use super::random::Random;
 use crate::finger::{
-    CODE_BITS, CompareProbe, FEATURES, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCREEN_BITS, Scratch,
-    WEIGHT_MAX, compare_measured, compare_pairs, neighbourhoods,
+    CODE_BITS, Code, CompareProbe, FEATURES, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCORE_FLOOR,
+    SCREEN_BITS, SPREAD_MIN, Scratch, TRAITS, WEIGHT_MAX, compare, compare_measured, compare_pairs, neighbourhoods,
+    traits,
 };
+use crate::kernel::{Isa, vectorize};
 use logistic::Sample;
 
 /// The seed of the shipped model.
@@ -31,7 +34,9 @@ pub const SEED: u64 = 20_26;
 const DIRECTIONS: usize = 128;
 const MATES_MAX: usize = 120_000;
 const ROTATION_SAMPLES: usize = 4_000;
-const NON_MATED_SAMPLES: usize = 60_000;
+const NON_MATED_SAMPLES: usize = 40_000;
+/// Strangers that each print is compared with to learn what strangers score.
+const COHORT_PRINTS: usize = 256;
 /// The share of unrelated minutia pairs that the local limit lets through.
 const LOCAL_PASS: f64 = 0.03;
 /// The same for the screen's limit.
@@ -78,27 +83,7 @@ struct Training<'a> {
 /// # Errors
 /// Too few prints, or a degenerate set.
 pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingError> {
-    let raws = prints
-        .par_iter()
-        .map(|p| {
-            let mut out = Vec::new();
-            neighbourhoods(p.template.minutiae(), &mut out);
-            out
-        })
-        .collect();
-    let mut random = Random::new(seed);
-    let mut non_mated = Vec::with_capacity(NON_MATED_SAMPLES);
-    let mated = pairs::mated(prints);
-    if mated.len() < 100 {
-        return Err(TrainingError::TooLittle { prints: prints.len(), mates: 0 });
-    }
-    while non_mated.len() < NON_MATED_SAMPLES {
-        let (a, b) = (random.below(prints.len()), random.below(prints.len()));
-        if comparable(&prints[a], &prints[b]) == Some(false) {
-            non_mated.push((a as u32, b as u32));
-        }
-    }
-    let training = Training { prints, raws, mated, non_mated, seed };
+    let training = Training::new(prints, seed)?;
     let mut model = training.unsupervised()?;
     let mut mates = Vec::new();
     let mut found = [0.0; 2];
@@ -111,10 +96,44 @@ pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingErr
         (model, found) = training.codes(&mates)?;
     }
     let (model, _) = training.score(&model, 1)?;
+    let model = training.expectation(&model)?;
     Ok(Trained { model, mates: mates.len(), found })
 }
 
-impl Training<'_> {
+/// Fits the score anew for a model whose codes stay.
+///
+/// # Errors
+/// Too few prints, or a degenerate set.
+pub fn train_score(model: &Model, prints: &[LabelledPrint], seed: u64) -> Result<Model, TrainingError> {
+    let training = Training::new(prints, seed)?;
+    training.expectation(&training.score(model, 1)?.0)
+}
+
+impl<'a> Training<'a> {
+    fn new(prints: &'a [LabelledPrint], seed: u64) -> Result<Self, TrainingError> {
+        let raws = prints
+            .par_iter()
+            .map(|p| {
+                let mut out = Vec::new();
+                neighbourhoods(p.template.minutiae(), &mut out);
+                out
+            })
+            .collect();
+        let mut random = Random::new(seed);
+        let mut non_mated = Vec::with_capacity(NON_MATED_SAMPLES);
+        let mated = pairs::mated(prints);
+        if mated.len() < 100 {
+            return Err(TrainingError::TooLittle { prints: prints.len(), mates: 0 });
+        }
+        while non_mated.len() < NON_MATED_SAMPLES {
+            let (a, b) = (random.below(prints.len()), random.below(prints.len()));
+            if comparable(&prints[a], &prints[b]) == Some(false) {
+                non_mated.push((a as u32, b as u32));
+            }
+        }
+        Ok(Training { prints, raws, mated, non_mated, seed })
+    }
+
     fn flat(&self) -> (Vec<Raw>, Vec<u32>) {
         let mut starts = Vec::with_capacity(self.raws.len());
         let mut flat = Vec::new();
@@ -163,12 +182,12 @@ impl Training<'_> {
             score_bias: 0.0,
         };
         let open = Model::from_parts(parts);
-        let (screen, local) = self.unrelated(&open, flat);
+        let (screen, local) = self.unrelated(&encode(&open, flat));
         open.with_limits(quantile(&screen, SCREEN_PASS), quantile(&local, LOCAL_PASS))
     }
 
     /// Sorted Hamming distances of random minutia pairs with similar direction or not: over the screen's bits, over all.
-    fn unrelated(&self, model: &Model, flat: &[Raw]) -> (Vec<u32>, Vec<u32>) {
+    fn unrelated(&self, flat: &[Code]) -> (Vec<u32>, Vec<u32>) {
         let mut random = Random::new(self.seed ^ 2);
         let (mut screen, mut local) = (Vec::new(), Vec::new());
         for _ in 0..200_000 {
@@ -176,7 +195,7 @@ impl Training<'_> {
             if a.abs_diff(b) < 300 {
                 continue; // likely the same or a mated print
             }
-            let (s, l) = distances(model, &flat[a], &flat[b]);
+            let (s, l) = distances(&flat[a], &flat[b]);
             screen.push(s);
             local.push(l);
         }
@@ -215,6 +234,49 @@ impl Training<'_> {
         mated.append(&mut non_mated);
         let (weights, bias) = logistic::fit(&mated)?;
         Ok((model.with_score(weights, bias), count))
+    }
+
+    /// Learns what strangers score against a print from what it looks like: each print against an even sample of the
+    /// others, least squares.
+    fn expectation(&self, model: &Model) -> Result<Model, TrainingError> {
+        let features = self.features(model);
+        let cohort: Vec<usize> = (0..COHORT_PRINTS).map(|k| k * self.prints.len() / COHORT_PRINTS).collect();
+        let rows: Vec<([f64; TRAITS], [f64; 2])> = (0..self.prints.len())
+            .into_par_iter()
+            .map_init(Scratch::new, |scratch, i| {
+                let probe = CompareProbe::new(model, features[i].view());
+                let (mut n, mut sum, mut squares) = (0.0f64, 0.0f64, 0.0f64);
+                for &k in &cohort {
+                    if comparable(&self.prints[i], &self.prints[k]) == Some(false) {
+                        let score = compare(&probe, features[k].view(), scratch).score.max(SCORE_FLOOR);
+                        n += 1.0;
+                        sum += f64::from(score);
+                        squares += f64::from(score) * f64::from(score);
+                    }
+                }
+                let mean = sum / n.max(1.0);
+                let spread = libm::sqrt((squares / n.max(1.0) - mean * mean).max(0.0)).max(f64::from(SPREAD_MIN));
+                (traits(self.prints[i].template.minutiae()).map(f64::from), [mean, libm::log(spread)])
+            })
+            .collect();
+        let mut normal = Mat::<f64>::zeros(TRAITS, TRAITS);
+        let mut right = Mat::<f64>::zeros(TRAITS, 2);
+        for (x, y) in &rows {
+            for i in 0..TRAITS {
+                for j in 0..TRAITS {
+                    normal[(i, j)] += x[i] * x[j];
+                }
+                for (k, y) in y.iter().enumerate() {
+                    right[(i, k)] += x[i] * y;
+                }
+            }
+        }
+        for i in 0..TRAITS {
+            normal[(i, i)] += 1e-4 * rows.len() as f64;
+        }
+        let solution = normal.llt(Side::Lower).map_err(|_| TrainingError::Eigen)?.solve(&right);
+        let weights = std::array::from_fn(|k| std::array::from_fn(|i| solution[(i, k)] as f32));
+        Ok(model.with_expectation(weights))
     }
 
     /// Minutiae that lie together in mated comparisons that hardly any non-mated one reaches.
@@ -278,11 +340,12 @@ impl Training<'_> {
         let mut score_weights = [0.0; FEATURES];
         score_weights[FEATURES - 1] = 1.0;
         let model = self.model(&columns, &lda.mean, &flat, score_weights);
-        let (screen, local) = self.unrelated(&model, &flat);
+        let codes = encode(&model, &flat);
+        let (screen, local) = self.unrelated(&codes);
         let (t_screen, t_local) = (quantile(&screen, 1e-3), quantile(&local, 1e-3));
         let mut found = [0.0; 2];
         for &(a, b) in mates.iter().step_by(7) {
-            let (s, l) = distances(&model, &flat[a as usize], &flat[b as usize]);
+            let (s, l) = distances(&codes[a as usize], &codes[b as usize]);
             found[0] += f64::from(u8::from(s < t_screen));
             found[1] += f64::from(u8::from(l < t_local));
         }
@@ -290,8 +353,15 @@ impl Training<'_> {
     }
 }
 
-fn distances(model: &Model, a: &Raw, b: &Raw) -> (u32, u32) {
-    let (a, b) = (model.code(a), model.code(b));
+fn encode(model: &Model, raws: &[Raw]) -> Vec<Code> {
+    let isa = Isa::active();
+    raws.par_chunks(256)
+        .map(|chunk| vectorize(isa, || chunk.iter().map(|raw| model.code(raw)).collect::<Vec<_>>()))
+        .flatten()
+        .collect()
+}
+
+fn distances(a: &Code, b: &Code) -> (u32, u32) {
     let d: [u32; 4] = std::array::from_fn(|w| (a[w] ^ b[w]).count_ones());
     (d[0] + d[1], d[0] + d[1] + d[2] + d[3])
 }
