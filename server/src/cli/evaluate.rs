@@ -14,7 +14,7 @@ pub struct EvaluateArgs {
 enum What {
     /// Fingerprint collections.
     Finger(EvaluateFingerArgs),
-    /// Face embeddings.
+    /// A folder of face embeddings.
     Face(EvaluateFaceArgs),
 }
 

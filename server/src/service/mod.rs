@@ -44,13 +44,12 @@ impl Models {
     /// # Errors
     /// The forced kernel is not available on this machine.
     pub fn shipped() -> Result<Self, duynhat_engine::kernel::IsaError> {
-        static COHORT: std::sync::OnceLock<Cohort> = std::sync::OnceLock::new();
         let model = Model::shipped();
         let tolerance = u8::try_from(model.screen_limit()).unwrap_or(ScreenParams::TOLERANCE_BITS_DEFAULT);
         let default = || ScreenParams::from_tolerance(ScreenParams::TOLERANCE_BITS_DEFAULT);
         Ok(Self {
             model,
-            cohort: COHORT.get_or_init(Cohort::none),
+            cohort: Cohort::shipped(),
             calibration: Calibration::shipped(),
             params: ScreenParams::from_tolerance(tolerance).or_else(|_| default()).unwrap_or_else(|_| unreachable!()),
             isa: Isa::from_environment()?,
