@@ -39,6 +39,19 @@ async fn first_issue(service: &Service, application: &str, biometrics: Biometric
     service.check(submission(application, Purpose::CardFirstIssue, biometrics), WAIT).await.unwrap()
 }
 
+/// Waits, within reason, for another decision than duplicate.
+async fn decided_anew(service: &Service, before: &CheckDocument) -> CheckDocument {
+    let mut now = service.document(&before.application).await.unwrap();
+    for _ in 0..500 {
+        if now.decision != Some(Outcome::Duplicate) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        now = service.document(&before.application).await.unwrap();
+    }
+    now
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_concurrent_checks_of_one_person_exactly_one_is_clear() {
     let data = tempfile::tempdir().unwrap();
@@ -115,14 +128,7 @@ async fn a_withdrawn_check_leaves_no_reference_and_those_that_rested_on_it_are_d
     assert_eq!((first.decision, second.decision), (Some(Outcome::Clear), Some(Outcome::Duplicate)));
     let withdrawn = service.withdraw("A-1").await.unwrap();
     assert_eq!((withdrawn.status, withdrawn.subject), (CheckStatus::Withdrawn, None));
-    let mut again = service.document("A-2").await.unwrap();
-    for _ in 0..500 {
-        if again.decision == Some(Outcome::Clear) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        again = service.document("A-2").await.unwrap();
-    }
+    let again = decided_anew(&service, &second).await;
     assert_eq!(again.decision, Some(Outcome::Clear), "{again:#?}");
     assert_eq!(again.position, second.position, "still the same submission");
     assert_eq!(service.health().references, 1);
@@ -162,11 +168,16 @@ async fn a_superseding_application_replaces_the_earlier_one() {
     let data = tempfile::tempdir().unwrap();
     let service = open(data.path());
     first_issue(&service, "A-1", person(1, 0)).await;
+    assert_eq!(first_issue(&service, "B-1", person(1, 2)).await.decision, Some(Outcome::Duplicate));
     let mut s = submission("A-2", Purpose::CardFirstIssue, person(1, 1));
     s.supersedes = Some("A-1".into());
     let answer = service.check(s, WAIT).await.unwrap();
-    assert_eq!(answer.decision, Some(Outcome::Clear), "{answer:#?}");
+    assert_eq!(answer.decision, Some(Outcome::Duplicate), "B-1 is still there: {answer:#?}");
+    assert_eq!(answer.candidates.len(), 1, "the superseded one is not searched: {answer:#?}");
     assert_eq!(service.document("A-1").await.unwrap().status, CheckStatus::Withdrawn);
+    // What rested on the replaced one is decided anew: the replacement came later in the log.
+    let second = service.document("B-1").await.unwrap();
+    assert_eq!(decided_anew(&service, &second).await.decision, Some(Outcome::Clear));
     let mut s = submission("A-3", Purpose::CardFirstIssue, person(2, 1));
     s.supersedes = Some("never-seen".into());
     assert_eq!(service.check(s, WAIT).await.unwrap_err(), ServiceError::NotFound { what: "superseded application" });

@@ -178,7 +178,8 @@ impl Service {
             .await?;
         match accepted {
             Accepted::Known(known) => self.known(&application, known, deadline).await,
-            Accepted::New { position, snapshot } => {
+            Accepted::New { position, snapshot, again } => {
+                self.again(&again);
                 let pending = pending_document(&application, position);
                 let answer = self.start(Job { position, ..job }, Some(snapshot), permit)?;
                 match tokio::time::timeout_at(deadline.into(), answer).await {

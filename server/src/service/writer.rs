@@ -22,7 +22,12 @@ const GROUP_MAX: usize = 512;
 /// A submission's place in the log.
 pub(super) enum Accepted {
     /// Appended just now, durable, and visible to every later check.
-    New { position: u64, snapshot: Arc<Snapshot> },
+    New {
+        position: u64,
+        snapshot: Arc<Snapshot>,
+        /// Submissions whose decisions rested on the superseded one.
+        again: Vec<u64>,
+    },
     /// The same request was made before.
     Known(Application),
 }
@@ -128,17 +133,17 @@ impl Group {
         match command {
             Command::Submit { submitted, prepared, reply } => match self.submit(folder, &submitted) {
                 Err(error) => drop(reply.send(Err(error))),
-                Ok(Some(known)) => {
+                Ok(Err(known)) => {
                     // Known from this very group: its event is durable only after the commit.
                     self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| Accepted::Known(known))))));
                 }
-                Ok(None) => {
+                Ok(Ok(again)) => {
                     let position = self.next_position(folder);
                     self.records.push((Event::Submitted(*submitted), prepared));
                     let shared = shared.clone();
                     self.held.push(Box::new(move |r| {
-                        let accepted = r.map(|()| Accepted::New { position, snapshot: shared.published.load_full() });
-                        drop(reply.send(accepted));
+                        let snapshot = shared.published.load_full();
+                        drop(reply.send(r.map(|()| Accepted::New { position, snapshot, again })));
                     }));
                 }
             },
@@ -170,25 +175,32 @@ impl Group {
         }
     }
 
-    /// Checks the idempotency key. `Some` when the same request was made before.
-    fn submit(&mut self, folder: &Folder, submitted: &Submitted) -> Result<Option<Application>, ServiceError> {
+    /// Checks the idempotency key; the inner error is the application when the same request was made before. Otherwise
+    /// the submissions whose decisions rested on the superseded one.
+    fn submit(
+        &mut self,
+        folder: &Folder,
+        submitted: &Submitted,
+    ) -> Result<Result<Vec<u64>, Application>, ServiceError> {
+        let mut again = Vec::new();
         if let Some(known) = self.application(folder, &submitted.application)? {
             if known.request != submitted.request {
                 return Err(ServiceError::Conflict { application: submitted.application.clone() });
             }
-            return Ok(Some(known));
+            return Ok(Err(known));
         }
         if let Some(old) = &submitted.supersedes {
             match self.application(folder, old)? {
                 None => return Err(ServiceError::NotFound { what: "superseded application" }),
                 Some(found) if found.stage != Stage::Withdrawn => {
+                    again = folder.registry.resting_on(found.position).map_err(internal)?;
                     let withdrawn = Withdrawn { submitted: found.position, application: old.clone() };
                     self.records.push((Event::Withdrawn(withdrawn), None));
                 }
                 Some(_) => {}
             }
         }
-        Ok(None)
+        Ok(Ok(again))
     }
 
     /// Whether a reference that the decision rests on is withdrawn by now.
