@@ -4,7 +4,7 @@
 //! should have been found. Whoever plants them keeps that knowledge; nothing of it is in the templates.
 
 use duynhat_engine::template::{
-    Biometrics, FaceTemplate, FingerPosition, FingerTemplate, Minutia, MissingFinger, MissingReason,
+    Biometrics, FaceTemplate, FingerPosition, FingerTemplate, MissingFinger, MissingReason, Minutia,
 };
 
 use crate::face::scale_to;
