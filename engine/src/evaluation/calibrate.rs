@@ -70,6 +70,9 @@ fn curve(scores: CalibrationScores) -> Curve {
         }
     }
     let tail_ln_fmr = libm::log((in_tail + 1) as f64 / n as f64) as f32;
+    if fmr.last().is_none_or(|last| last[0] < tail_start) {
+        fmr.push([tail_start, tail_ln_fmr]);
+    }
     Curve { knots, fmr, tail_start, tail_ln_fmr, tail_scale: scale as f32, tail_shape: shape as f32 }
 }
 

@@ -162,27 +162,6 @@ impl Model {
         })
     }
 
-    #[doc(hidden)]
-    pub fn from_bytes_any(bytes: &[u8]) -> Result<Self, ModelError> {
-        let base = HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4;
-        if bytes.len() < base {
-            return Err(ModelError::Magic);
-        }
-        let mut b = bytes[..base].to_vec();
-        b[20..24].copy_from_slice(&(FEATURES as u32).to_le_bytes());
-        for _ in 0..=FEATURES + 2 * TRAITS {
-            b.extend_from_slice(&0f32.to_le_bytes());
-        }
-        let c = crc32c::crc32c(&b);
-        b.extend_from_slice(&c.to_le_bytes());
-        Self::from_bytes(&b)
-    }
-
-    #[doc(hidden)]
-    pub fn weights_debug(&self) -> Vec<f32> {
-        self.score_weights.iter().copied().chain([self.score_bias]).collect()
-    }
-
     /// The model file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FILE_BYTES);
