@@ -104,7 +104,12 @@ fn screen_limit(matcher: Matcher<'_>, snapshot: &Snapshot, options: &BatchOption
     let mut scores = Vec::new();
     for other in snapshot.blocks().take(16) {
         own.screen(matcher, other, &mut buffers)?;
-        scores.extend(buffers.sums.iter().copied().filter(|s| *s > 0));
+        let width = (other.rows as usize).max(1);
+        for (row, sums) in (first.first_row..).zip(buffers.sums.chunks_exact(width)) {
+            // A reference against itself is no stranger.
+            let strangers = (other.first_row..).zip(sums).filter(|(with, sum)| *with != row && **sum > 0);
+            scores.extend(strangers.map(|(_, sum)| *sum));
+        }
     }
     if scores.is_empty() {
         return Ok(1);

@@ -1,0 +1,61 @@
+//! The search of all pairs finds who is there twice, and nobody else.
+
+use duynhat_datasets::{EncounterSettings, People, Settings};
+use duynhat_engine::decision::{Policy, fuse};
+use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
+use duynhat_server::service::{EnrolRequest, Models, Service, ServiceOptions};
+
+const PEOPLE: u64 = 700;
+
+/// Every 70th person has come twice: as themselves, with another's face, with another's fingers.
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_duplicates_are_found_and_nobody_else() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::open(data.path(), Models::shipped().unwrap(), ServiceOptions::default()).unwrap();
+    let people = People::new(23, Settings::default());
+    let capture = |index: u64, shot: u64| people.person(index).encounter(shot, &EncounterSettings::default());
+    let mut references = Vec::new();
+    let mut planted = Vec::new();
+    for index in 0..PEOPLE {
+        references.push((format!("P{index}"), capture(index, 0)));
+        if index % 70 == 69 {
+            let mut again = capture(index, 1);
+            let stranger = capture(10_000 + index, 0);
+            match (index / 70) % 3 {
+                0 => {}
+                1 => again.faces = stranger.faces,
+                _ => again.fingers = stranger.fingers,
+            }
+            planted.push((references.len() as u64, index));
+            references.push((format!("D{index}"), again));
+        }
+    }
+    let requests =
+        references.into_iter().map(|(subject, biometrics)| EnrolRequest { subject, identity: None, biometrics });
+    service.enrol(requests.collect()).await.unwrap();
+
+    let snapshot = service.snapshot();
+    let models = Models::shipped().unwrap();
+    let thresholds = Policy::default().thresholds(snapshot.live());
+    let find = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let progress = BatchProgress::default();
+        let keep = |candidate: &_| fuse(candidate).score >= thresholds.review;
+        pool.install(|| {
+            all_against_all(models.matcher(), &snapshot, &BatchOptions::default(), &progress, keep).unwrap()
+        })
+    };
+    let found = find(2);
+    let pairs: Vec<(String, String)> = found
+        .iter()
+        .map(|p| {
+            let name = |row| snapshot.subject(row).unwrap().to_string();
+            (name(p.probe), name(p.candidate.row))
+        })
+        .collect();
+    let expected: Vec<(String, String)> =
+        planted.iter().map(|(_, index)| (format!("D{index}"), format!("P{index}"))).collect();
+    assert_eq!(pairs, expected);
+    assert_eq!(find(1), found, "one thread finds the same, to the bit");
+    service.close().await;
+}
