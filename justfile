@@ -31,7 +31,9 @@ eval:
 # each decoder for five minutes; needs the nightly toolchain and cargo-fuzz
 fuzz seconds="300":
     for target in $(cargo +nightly fuzz list); do \
-        cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} || exit 1; \
+        mkdir -p "fuzz/corpus/$target"; \
+        cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+            -max_total_time={{ seconds }} -max_len=4096 || exit 1; \
     done
 
 # the book, links checked, into target/book

@@ -8,6 +8,7 @@ mod api;
 mod decide;
 mod folder;
 mod key;
+mod lookup;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -18,14 +19,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use duynhat_engine::codec;
-use duynhat_engine::decision::{GateFinding, Policy, fuse, gate};
+use duynhat_engine::decision::{GateFinding, Policy, gate};
 use duynhat_engine::finger::screen::ScreenParams;
 use duynhat_engine::finger::{Calibration, Cohort, Model};
 use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::{Enrolled, Event, StoredBiometrics, Submitted};
-use duynhat_engine::search::{Probe, SearchOptions, identify};
-use duynhat_engine::template::{Biometrics, Outcome, Purpose};
+use duynhat_engine::search::Probe;
+use duynhat_engine::template::{Outcome, Purpose};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -33,9 +34,11 @@ pub use api::*;
 pub use decide::Models;
 pub use folder::{Folder, FolderError, ReadOnly, gallery_dir, log_dir, registry_path};
 pub use key::PseudonymKey;
+pub use lookup::{identify_prepared, verify_rows};
 
 use crate::registry::{Application, Registry, Stage};
 use decide::Job;
+use lookup::{usable, verify};
 use writer::{Accepted, Command, internal};
 
 impl Models {
@@ -503,112 +506,6 @@ fn count(purpose: Purpose, document: &CheckDocument) {
     metrics::counter!("duynhat_decisions_total", "purpose" => purpose.as_str(), "outcome" => outcome).increment(1);
     let seconds = document.took_ms / 1000.0;
     metrics::histogram!("duynhat_check_decision_seconds", "purpose" => purpose.as_str()).record(seconds);
-}
-
-fn usable(models: &Models, biometrics: &Biometrics) -> Result<Prepared, ServiceError> {
-    let prepared = Prepared::new(models.model, models.cohort, biometrics);
-    if prepared.fingers.is_empty() && prepared.faces.is_empty() {
-        let why: Vec<String> = prepared.failures.iter().map(|(p, e)| format!("{p}: {e}")).collect();
-        return Err(ServiceError::Unusable(format!("nothing in the probe can be compared: {}", why.join("; "))));
-    }
-    Ok(prepared)
-}
-
-/// [`Service::identify`] on a given snapshot, for commands that read a data folder beside its server. Runs on the
-/// current rayon pool.
-///
-/// # Errors
-/// [`ServiceError::Internal`] on damage.
-pub fn identify_prepared(
-    models: &Models,
-    snapshot: &Snapshot,
-    prepared: &Prepared,
-    request: &IdentifyRequest,
-) -> Result<IdentifyDocument, ServiceError> {
-    let started = Instant::now();
-    let probe = Probe::new(models.model, &models.params, prepared);
-    let shortlist_min = SearchOptions::default().shortlist_min.max(4 * request.candidates_max);
-    // Without a threshold the best are wanted whatever they score: faces too.
-    let cosine_min = if request.threshold.is_none() { 0.15 } else { SearchOptions::default().cosine_min };
-    let options = SearchOptions { shortlist_min, cosine_min, ..SearchOptions::default() };
-    let found = identify(models.matcher(), snapshot, &probe, &options).map_err(internal)?;
-    let mut ranked: Vec<_> = found.candidates.iter().map(|c| (fuse(c), c.row)).collect();
-    ranked.sort_by(|a, b| b.0.score.total_cmp(&a.0.score).then(a.1.cmp(&b.1)));
-    // A subject is listed once, by its best reference.
-    let mut candidates: Vec<CandidateDocument> = Vec::new();
-    let mut cut = false;
-    for (fused, row) in ranked {
-        if request.threshold.is_some_and(|t| fused.score < t) {
-            break;
-        }
-        let subject = snapshot.subject(row).map_err(internal)?;
-        if candidates.iter().any(|c| c.subject == *subject) {
-            continue;
-        }
-        if candidates.len() == request.candidates_max {
-            cut = request.threshold.is_some();
-            break;
-        }
-        candidates.push(CandidateDocument {
-            subject: subject.to_string(),
-            position: snapshot.position_of(row).map_err(internal)?.unwrap_or(0),
-            score: fused.score,
-            claimed: false,
-            sources: decide::sources(&fused),
-        });
-    }
-    let took_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-    Ok(IdentifyDocument { candidates, cut, gallery_size: found.references, position: snapshot.position(), took_ms })
-}
-
-fn verify(shared: &Shared, request: &VerifyRequest) -> Result<VerifyDocument, ServiceError> {
-    let started = Instant::now();
-    let subject = match &request.claim {
-        Claim::Subject(subject) => subject.clone(),
-        Claim::Identity(identity) => {
-            let found = shared.registry().subject_of(&shared.key.pseudonym(identity)).map_err(internal)?;
-            found.ok_or(ServiceError::NotFound { what: "identity" })?
-        }
-    };
-    let positions = shared.registry().positions_of(&subject).map_err(internal)?;
-    let snapshot = shared.published.load_full();
-    let mut rows = Vec::new();
-    for position in positions {
-        rows.extend(snapshot.row_of(position).map_err(internal)?.filter(|row| snapshot.is_live(*row)));
-    }
-    if rows.is_empty() {
-        return Err(ServiceError::NotFound { what: "subject" });
-    }
-    let prepared = usable(&shared.models, &request.biometrics)?;
-    verify_rows(&shared.models, &shared.policy, &snapshot, &prepared, &rows, subject, started)
-}
-
-/// [`Service::verify`] on given rows of one subject.
-///
-/// # Errors
-/// [`ServiceError::Internal`] on damage.
-pub fn verify_rows(
-    models: &Models,
-    policy: &Policy,
-    snapshot: &Snapshot,
-    prepared: &Prepared,
-    rows: &[u64],
-    subject: String,
-    started: Instant,
-) -> Result<VerifyDocument, ServiceError> {
-    let probe = Probe::new(models.model, &models.params, prepared);
-    let found = duynhat_engine::search::compare_rows(models.matcher(), snapshot, &probe, rows).map_err(internal)?;
-    let best = found.iter().map(fuse).max_by(|a, b| a.score.total_cmp(&b.score));
-    let best = best.ok_or(ServiceError::NotFound { what: "subject" })?;
-    let threshold = policy.thresholds(1).claim;
-    Ok(VerifyDocument {
-        subject,
-        verified: best.score >= threshold,
-        score: best.score,
-        threshold,
-        sources: decide::sources(&best),
-        took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-    })
 }
 
 fn render(code: &str, application: Application) -> Result<CheckDocument, ServiceError> {
