@@ -1,5 +1,5 @@
 //! The bodies that clients send. Clients (the demo, the tests) serialise them and the API page documents them; the
-//! server reads the same fields with [`super::parse`], and a test there holds the two against each other.
+//! server reads the same fields with `parse`, and a test there holds the two against each other.
 
 use std::fmt;
 

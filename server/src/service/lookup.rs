@@ -22,7 +22,7 @@ pub(super) fn usable(models: &Models, biometrics: &Biometrics) -> Result<Prepare
     Ok(prepared)
 }
 
-/// [`Service::identify`] on a given snapshot, for commands that read a data folder beside its server. Runs on the
+/// [`super::Service::identify`] on a given snapshot, for commands that read a data folder beside its server. Runs on the
 /// current rayon pool.
 ///
 /// # Errors
@@ -91,7 +91,7 @@ pub(super) fn verify(shared: &Shared, request: &VerifyRequest) -> Result<VerifyD
     verify_rows(&shared.models, &shared.policy, &snapshot, &prepared, &rows, subject, started)
 }
 
-/// [`Service::verify`] on given rows of one subject.
+/// [`super::Service::verify`] on given rows of one subject.
 ///
 /// # Errors
 /// [`ServiceError::Internal`] on damage.

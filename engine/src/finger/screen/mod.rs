@@ -24,7 +24,7 @@
 //! For prints of unknown rotation use [`ScreenParams::full_turn`]: four times the work, and more chance hits.
 //!
 //! **Cost.** Every code of the window is read once for up to four probe minutiae of the batch whose windows begin
-//! within [`batch`]'s span of each other; so batches are faster than single probes (see `benches/README.md`).
+//! within `batch`'s span of each other; so batches are faster than single probes (see `benches/README.md`).
 
 mod batch;
 mod params;

@@ -1,7 +1,7 @@
 //! The fingerprint screen's inner loops: which minutiae of a block column lie near a probe minutia, and what that adds
 //! to the scores of their entries.
 //!
-//! The algorithm, once for all instruction sets ([`scan`], [`weigh`]):
+//! The algorithm, once for all instruction sets (`scan`, `weigh`):
 //!
 //! 1. take up to [`GROUP_MAX`] probe minutiae whose windows nearly coincide, so that each code is loaded once for all;
 //! 2. for each [`Block`] of 64 reference minutiae that any of the windows touches: distance over the first 64 bits, one
@@ -10,7 +10,7 @@
 //! 4. for those alone, the distance over all 128 bits, its weight, and the gain over the best weight so far of that
 //!    probe minutia in that entry.
 //!
-//! What differs per instruction set is [`Distances`]. Everything is an integer, so every path gives the same bits.
+//! What differs per instruction set is `Distances`. Everything is an integer, so every path gives the same bits.
 //!
 //! The prefixes of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64 bytes
 //! in their order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's packs
