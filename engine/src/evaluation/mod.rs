@@ -3,10 +3,12 @@
 mod calibrate;
 mod collection;
 mod comparisons;
+mod cross_validation;
 mod random;
 pub mod rates;
 pub mod training;
 
 pub use calibrate::{CALIBRATION_SCORES_MIN, CalibrationScores, calibrate};
-pub use collection::{LabelledPrint, stem};
-pub use comparisons::{compare_all, enrol};
+pub use collection::{LabelledPrint, same_image, stem};
+pub use comparisons::{compare_all, enrol, normalised_scores};
+pub use cross_validation::{CrossValidated, cross_validate, database_pairs};

@@ -5,13 +5,23 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use duynhat_engine::evaluation::training::{SEED, comparable, folds, train};
-use duynhat_engine::evaluation::{CalibrationScores, LabelledPrint, calibrate, compare_all, enrol};
-use duynhat_engine::finger::{Cohort, CohortStatistics, Model, normalise};
+use duynhat_datasets::{People, Settings};
+use duynhat_engine::evaluation::training::{SEED, comparable};
+use duynhat_engine::evaluation::{
+    CalibrationScores, LabelledPrint, calibrate, cross_validate, database_pairs, enrol, normalised_scores,
+};
+use duynhat_engine::finger::{Cohort, Model};
+use duynhat_engine::template::{FingerPosition, IMPRESSIONS_MAX};
 use rayon::prelude::*;
 
 use super::BadInput;
 use super::collection::{load_collections, read_model};
+use super::evaluate_finger::{Compared, floor, group, print};
+
+/// Seed of the synthetic people.
+const SYNTHETIC_SEED: u64 = 77;
+/// Rounds of the bootstrap behind the printed intervals.
+const ROUNDS: usize = 400;
 
 /// Fit likelihood ratios and false match rates to the scores of labelled collections, by pair of extractors.
 #[derive(clap::Args, Debug)]
@@ -22,10 +32,16 @@ pub struct CalibrateArgs {
     /// Where the calibration is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Score each database with a model trained on the others: use it for the collections that the shipped model
-    /// was trained on, whose scores would flatter it.
-    #[arg(long)]
+    /// Score each database with a model trained on the others, and print the error rates: use it for the collections
+    /// that the shipped model was trained on, whose scores would flatter it.
+    #[arg(long, conflicts_with = "model")]
     cross_validate: bool,
+    /// Also folders that the model has not seen: scored with the model itself whatever else is asked for.
+    #[arg(long, num_args = 1.., value_name = "DIR")]
+    unseen: Vec<PathBuf>,
+    /// Also so many fingers of synthetic people, two impressions on each of two days; no model is trained on them.
+    #[arg(long, default_value_t = 0, value_name = "FINGERS", value_parser = clap::value_parser!(u64).range(0..=4000))]
+    synthetic: u64,
     /// Another model than the shipped one.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -44,21 +60,21 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         }
         None => Model::shipped(),
     };
-    let mut prints = load_collections(&args.folders)?.prints;
-    prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
-    let mut scores = BTreeMap::new();
+    let prints = load_collections(&args.folders)?.decoded();
+    let cohort = Cohort::expected(model);
+    let mut scores = Scores::new();
     if args.cross_validate {
-        for fold in folds(&prints) {
-            let (mut tested, mut others) = (Vec::new(), Vec::new());
-            for (i, print) in prints.iter().enumerate() {
-                if fold.binary_search(&(i as u32)).is_ok() { &mut tested } else { &mut others }.push(print.clone());
-            }
-            let model = train(&others, SEED)?.model;
-            collect(&model, &Cohort::expected(&model), &tested, &mut scores);
-        }
+        let found = cross_validate(&prints, SEED, true)?;
+        collect(&prints, &found.pairs, &found.scores, &mut scores);
+        let mut groups = group(&Compared::with(model, prints, found.pairs, floor(found.scores)));
+        groups.iter_mut().for_each(|group| group.finish(ROUNDS));
+        print(&groups);
     } else {
-        collect(model, &Cohort::expected(model), &prints, &mut scores);
+        score(model, &cohort, &prints, &mut scores);
     }
+    let mut unseen = load_collections(&args.unseen)?.decoded();
+    unseen.extend(synthetic(args.synthetic));
+    score(model, &cohort, &unseen, &mut scores);
     let calibration = calibrate(model.id(), &scores)
         .ok_or_else(|| BadInput::error("too few mated and non-mated pairs of any two extractors"))?;
     fs::write(&args.out, calibration.to_json()?).with_context(|| args.out.display().to_string())?;
@@ -70,26 +86,16 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
 
 type Scores = BTreeMap<(String, String), CalibrationScores>;
 
-fn collect(model: &Model, cohort: &Cohort, prints: &[LabelledPrint], scores: &mut Scores) {
-    let features = enrol(model, prints);
-    let statistics: Vec<CohortStatistics> = features
-        .par_iter()
-        .map(|f| f.as_ref().map_or(CohortStatistics::NONE, |f| cohort.statistics(model, f.view())))
-        .collect();
-    let mut pairs = Vec::new();
-    for (a, x) in prints.iter().enumerate() {
-        for (b, y) in prints.iter().enumerate().skip(a + 1) {
-            // The same image seen by two extractors is no second impression.
-            let same_image = x.finger == y.finger && x.impression == y.impression;
-            if x.database() == y.database() && !same_image && comparable(x, y).is_some() {
-                pairs.push((a as u32, b as u32));
-            }
-        }
-    }
-    for (comparison, &(a, b)) in compare_all(model, &features, &pairs).iter().zip(&pairs) {
+fn score(model: &Model, cohort: &Cohort, prints: &[LabelledPrint], scores: &mut Scores) {
+    let pairs = database_pairs(prints);
+    let found = normalised_scores(model, cohort, &enrol(model, prints), &pairs);
+    collect(prints, &pairs, &found, scores);
+}
+
+fn collect(prints: &[LabelledPrint], pairs: &[(u32, u32)], found: &[Option<f32>], scores: &mut Scores) {
+    for (&score, &(a, b)) in found.iter().zip(pairs) {
         let (x, y) = (&prints[a as usize], &prints[b as usize]);
-        let Some(comparison) = comparison else { continue };
-        let score = normalise(comparison.score, statistics[a as usize], statistics[b as usize]);
+        let Some(score) = score else { continue };
         let key = (x.template.extractor.as_str().to_owned(), y.template.extractor.as_str().to_owned());
         let entry = scores.entry(key).or_default();
         match comparable(x, y) {
@@ -97,4 +103,23 @@ fn collect(model: &Model, cohort: &Cohort, prints: &[LabelledPrint], scores: &mu
             _ => entry.non_mated.push(score),
         }
     }
+}
+
+/// Right index fingers of synthetic people, two impressions on each of two days.
+fn synthetic(fingers: u64) -> Vec<LabelledPrint> {
+    let people = People::new(SYNTHETIC_SEED, Settings::default());
+    let Some(index) = FingerPosition::new(2) else { return Vec::new() };
+    (0..fingers)
+        .into_par_iter()
+        .flat_map_iter(|person| {
+            let impressions = [0, 1, IMPRESSIONS_MAX as u64, IMPRESSIONS_MAX as u64 + 1];
+            let person = (person, people.person(person));
+            impressions.map(|impression| LabelledPrint {
+                collection: "synthetic".to_owned(),
+                finger: person.0.to_string(),
+                impression: impression as u32,
+                template: person.1.finger(index, impression),
+            })
+        })
+        .collect()
 }
