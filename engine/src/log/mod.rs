@@ -7,13 +7,14 @@ mod event;
 mod frame;
 mod journal;
 pub mod projection;
+mod watermark;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use event::{Created, Decided, Enrolled, Event, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn};
 pub use frame::FORMAT_VERSION;
-pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX};
+pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};
 
 /// What can go wrong with the log. Damage, the medium and the caller are different things.
 #[derive(Debug, thiserror::Error)]
