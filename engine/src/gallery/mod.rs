@@ -16,6 +16,7 @@ mod column;
 mod error;
 mod faces;
 mod files;
+mod flush;
 mod lock;
 mod map;
 mod overlay;
@@ -33,6 +34,7 @@ pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
 pub use files::{GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
 pub use overlay::Overlay;
 pub use payload::{Prints, StoredPrint};
@@ -297,42 +299,5 @@ impl Gallery {
     /// Whether enough whole blocks wait in memory for a flush to be worth it.
     pub fn wants_flush(&self) -> bool {
         self.writable && self.whole.len() >= FLUSH_BLOCKS
-    }
-
-    /// Writes whole blocks and the overlay to the files; `applied` is the last log position applied. A failure leaves
-    /// the files as they were and the gallery as it was: searches go on, and the next flush tries again.
-    ///
-    /// # Errors
-    /// I/O, a full disk among it.
-    pub fn flush(&mut self, applied: u64) -> Result<(), GalleryError> {
-        if !self.writable {
-            return Ok(());
-        }
-        storage::make_dir(&*self.storage, &self.dir).map_err(|e| GalleryError::io(&self.dir, e))?;
-        while !self.whole.is_empty() {
-            if self.stripes.last().is_none_or(StripeFiles::is_full) {
-                let number = self.stripes.len() as u32;
-                self.stripes.push(StripeFiles::create(self.storage.clone(), &self.dir, number, self.id)?);
-            }
-            let Some(stripe) = self.stripes.last_mut() else { break };
-            let count = stripe.room().min(self.whole.len());
-            let mapped = stripe.append(&self.whole[..count])?;
-            Arc::make_mut(&mut self.filed).extend(mapped);
-            self.whole.drain(..count);
-        }
-        files::write_record(&*self.storage, &self.dir.join("OVERLAY"), OVERLAY_MAGIC, &self.overlay.store(self.id))?;
-        let replay_from = self.partial.first().map_or(applied + 1, |r| r.position);
-        let manifest = Manifest {
-            gallery: self.id,
-            finger_model: self.finger_model.clone(),
-            replay_from,
-            rows: self.rows - self.partial.len() as u64,
-            stripes: self.stripes.iter().filter(|s| !s.directory.blocks.is_empty()).count() as u32,
-            face_models: self.models.store(),
-        };
-        files::write_record(&*self.storage, &self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)?;
-        self.replay_from = replay_from;
-        self.publish(applied);
-        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use duynhat_engine::storage;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -32,9 +33,14 @@ impl PseudonymKey {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let mut key = Zeroizing::new([0u8; KEY_LEN]);
                 getrandom::fill(key.as_mut()).map_err(|e| std::io::Error::other(e.to_string()))?;
-                let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                // Whole and durable before it has its name: numbers will be known by it for good.
+                let temporary = path.with_extension("new");
+                let mut options = std::fs::OpenOptions::new();
+                let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
                 file.write_all(key.as_ref())?;
                 file.sync_all()?;
+                std::fs::rename(&temporary, path)?;
+                storage::sync_parent(&storage::Disk, path)?;
                 Ok(Self(key))
             }
             Err(e) => Err(e),
