@@ -100,12 +100,7 @@ impl Folder {
     ///
     /// # Errors
     /// Another process writes it, damage with file and offset, I/O.
-    pub fn open_in(
-        storage: Arc<dyn Storage>,
-        dir: &Path,
-        model: &Model,
-        cohort: &Cohort,
-    ) -> Result<Self, FolderError> {
+    pub fn open_in(storage: Arc<dyn Storage>, dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
