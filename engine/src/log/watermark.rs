@@ -110,14 +110,21 @@ impl Watermark {
         Ok(Self { file, path, gallery, slot: 0, settled: true })
     }
 
-    /// Notes that everything up to `position` is durable. Outlives the process, not yet a loss of power.
+    /// Notes that everything up to `position` is durable. Outlives the process, not yet a loss of power. Without room it
+    /// is left out: the next one will do.
     pub fn note(&mut self, position: u64) -> Result<(), LogError> {
         self.slot = 1 - self.slot;
         let bytes = frame::header(MAGIC, position, self.gallery);
         let written = storage::write_all_at(&*self.file, &bytes, (self.slot * SLOT_DISTANCE) as u64);
-        written.map_err(|e| LogError::io(&self.path, e))?;
-        self.settled = false;
-        Ok(())
+        match written {
+            // In place, but a file system that writes elsewhere needs room: then the note before this one stands.
+            Err(e) if storage::is_full(&e) => Ok(()),
+            Err(e) => Err(LogError::io(&self.path, e)),
+            Ok(()) => {
+                self.settled = false;
+                Ok(())
+            }
+        }
     }
 
     /// Makes the last note outlive a loss of power.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use duynhat_engine::gallery::{Flushed, Prepared, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable};
-use duynhat_engine::log::{Decided, Enrolled, Event, EventLog, LogError, Record, Submitted, Withdrawn};
+use duynhat_engine::log::{Decided, Enrolled, Event, EventLog, LogError, Record, Submitted, Withdrawn, gather};
 use tokio::sync::oneshot;
 
 use super::folder::Folder;
@@ -107,18 +107,14 @@ pub(super) fn run(folder: Folder, shared: &Arc<Shared>, commands: &Receiver<Comm
     let mut writer = Writer { folder, shared, deferred, behind, flushing, flush_after, settled: false };
     let mut open = true;
     while open {
-        let mut waiting = match writer.wait(commands) {
-            Ok(first) => vec![first],
+        let waiting = match writer.wait(commands) {
+            Ok(first) => gather(first, commands, GROUP_MAX),
             Err(RecvTimeoutError::Timeout) => {
                 writer.idle();
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        while waiting.len() < GROUP_MAX {
-            let Ok(next) = commands.try_recv() else { break };
-            waiting.push(next);
-        }
         open = !waiting.iter().any(|command| matches!(command, Command::Close));
         writer.serve(waiting);
         writer.collect_flush(false);
