@@ -33,6 +33,8 @@ pub struct Matcher<'m> {
     pub model: &'m Model,
     /// Scores to likelihood ratios.
     pub calibration: &'m Calibration,
+    /// Cosines to likelihood ratios.
+    pub faces: &'m face::FaceCalibration,
     /// What the screen counts as similar.
     pub params: &'m ScreenParams,
     /// The kernels.
@@ -82,6 +84,10 @@ pub struct FingerScore {
     pub matched: u16,
     /// Whether both extractors are known to the calibration.
     pub calibrated: bool,
+    /// Which of the calibration's curves was used.
+    pub curve: u8,
+    /// How many impressions were compared with how many: the score is the best of so many.
+    pub compared: u16,
 }
 
 /// One face model's comparison: the best over shots.
@@ -93,6 +99,10 @@ pub struct FaceScore {
     pub cosine: f32,
     /// Natural log-likelihood ratio.
     pub llr: f32,
+    /// Which of the face calibration's curves was used.
+    pub curve: u8,
+    /// How many shots were compared with how many.
+    pub compared: u16,
 }
 
 /// A reference with the scores of all that it shares with the probe.
