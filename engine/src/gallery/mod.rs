@@ -36,11 +36,12 @@ pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
 pub use files::{GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
 pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
-pub use overlay::Overlay;
+pub use overlay::{Overlay, STRIPE_ROWS};
 pub use payload::{Prints, StoredPrint};
 pub use reference::{Prepared, PreparedFinger, Reference};
 pub use snapshot::Snapshot;
 
+use crate::face::Plans;
 use crate::storage::{self, Storage};
 use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
 
@@ -68,6 +69,8 @@ pub struct Gallery {
     partial: Vec<Arc<Reference>>,
     overlay: Overlay,
     models: Arc<FaceModels>,
+    /// How the faces of each stripe are searched: measured once, never changes an answer.
+    plans: Arc<Plans>,
     rows: u64,
     replay_from: u64,
     published: Arc<ArcSwap<Snapshot>>,
@@ -108,12 +111,14 @@ impl Gallery {
             partial: Vec::new(),
             overlay: Overlay::default(),
             models: Arc::default(),
+            plans: Arc::default(),
             rows: 0,
             replay_from: 1,
             published: Arc::new(ArcSwap::from_pointee(Snapshot {
                 filed: Arc::default(),
                 tail: Vec::new(),
                 models: Arc::default(),
+                plans: Arc::default(),
                 overlay: Overlay::default(),
                 rows: 0,
                 position: 0,
@@ -285,6 +290,7 @@ impl Gallery {
             filed: self.filed.clone(),
             tail: self.whole.iter().chain(&self.pieces).cloned().collect(),
             models: self.models.clone(),
+            plans: self.plans.clone(),
             overlay: self.overlay.clone(),
             rows: self.rows,
             position,

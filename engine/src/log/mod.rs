@@ -12,7 +12,10 @@ mod watermark;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use event::{Created, Decided, Enrolled, Event, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn};
+pub use event::{
+    Created, Decided, Enrolled, Event, PolicyAdopted, SecondApproval, StoredBiometrics, StoredBiometricsError,
+    Submitted, Withdrawn,
+};
 pub use frame::FORMAT_VERSION;
 pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};
 
