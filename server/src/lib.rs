@@ -31,6 +31,10 @@ enum Command {
     Identify(cli::identify::IdentifyArgs),
     /// Compare with one subject of a data folder (1:1).
     Verify(cli::verify::VerifyArgs),
+    /// Look at cases and judge them.
+    Cases(cli::cases::CasesArgs),
+    /// The list of confirmed frauds: searched, never enrolled.
+    Frauds(cli::cases::FraudsArgs),
     /// Measure this machine on synthetic people.
     Capacity(cli::capacity::CapacityArgs),
     /// Compare two finger templates.
@@ -74,6 +78,8 @@ pub fn main() -> ExitCode {
         Command::Import(args) => cli::import::run(args),
         Command::Identify(args) => cli::identify::run(args),
         Command::Verify(args) => cli::verify::run(args),
+        Command::Cases(args) => cli::cases::run(args),
+        Command::Frauds(args) => cli::cases::run_frauds(args),
         Command::Capacity(args) => cli::capacity::run(args),
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),

@@ -1,6 +1,7 @@
 //! What a capture must have before it is searched.
 
 use super::Policy;
+use super::plausible::{Implausible, implausible};
 use crate::finger::FeatureError;
 use crate::gallery::Prepared;
 use crate::template::{Biometrics, FingerPosition, Purpose};
@@ -13,6 +14,8 @@ pub enum GateFinding {
     NotCaptured(FingerPosition),
     /// A print cannot be enrolled.
     Unusable(FingerPosition, FeatureError),
+    /// Minutiae that cannot be of one finger.
+    Implausible(FingerPosition, Implausible),
     /// Fewer usable fingers than the policy asks for.
     TooFewFingers {
         /// How many there were.
@@ -30,6 +33,7 @@ impl GateFinding {
         match self {
             Self::NotCaptured(_) => "finger_not_captured",
             Self::Unusable(..) => "finger_unusable",
+            Self::Implausible(..) => "finger_implausible",
             Self::TooFewFingers { .. } => "too_few_fingers",
             Self::NoFace => "no_face",
         }
@@ -38,7 +42,9 @@ impl GateFinding {
     /// The finger it is about.
     pub fn finger(&self) -> Option<FingerPosition> {
         match self {
-            Self::NotCaptured(position) | Self::Unusable(position, _) => Some(*position),
+            Self::NotCaptured(position) | Self::Unusable(position, _) | Self::Implausible(position, _) => {
+                Some(*position)
+            }
             _ => None,
         }
     }
@@ -48,6 +54,7 @@ impl GateFinding {
         match self {
             Self::NotCaptured(p) => format!("{p}: neither captured nor named missing; capture it or give a reason"),
             Self::Unusable(p, error) => format!("{p}: {error}; capture it again"),
+            Self::Implausible(p, why) => format!("{p}: {}; capture it again and look at the sensor", why.text()),
             Self::TooFewFingers { found, expected } => {
                 format!("{found} usable fingers; at least {expected} must be captured")
             }
@@ -66,6 +73,7 @@ pub fn gate(policy: &Policy, purpose: Purpose, given: &Biometrics, prepared: &Pr
             findings.push(GateFinding::Unusable(*position, error.clone()));
         }
     }
+    findings.extend(given.fingers.iter().filter_map(|f| Some(GateFinding::Implausible(f.position, implausible(f)?))));
     let unknown = given.fingers.iter().filter(|f| f.position == FingerPosition::UNKNOWN).count();
     if purpose.needs_fingers() && unknown == 0 {
         for position in FingerPosition::known() {

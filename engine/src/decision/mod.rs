@@ -10,10 +10,12 @@
 //!    [`Policy::second_source_llr`].
 
 mod gate;
+mod plausible;
 mod policy;
 mod rules;
 
 pub use gate::{GateFinding, gate};
+pub use plausible::{Implausible, implausible};
 pub use policy::{Policy, Thresholds};
 pub use rules::{Band, Claimed, Judged, Verdict, decide};
 

@@ -1,7 +1,7 @@
 //! The rules of each purpose.
 
-use super::{Fused, Policy, Thresholds, fuse};
-use crate::search::Candidate;
+use super::{Fused, Policy, SOURCE_LLR_MIN, Thresholds, fuse};
+use crate::search::{Candidate, Hands};
 use crate::template::{Outcome, Purpose};
 
 /// Where a candidate's score lies.
@@ -98,6 +98,16 @@ pub fn decide(
         }
         Band::Clear => {}
     }
+    let swapped = |j: &&Judged| j.candidate.hands == Hands::Swapped;
+    if judged.iter().filter(swapped).any(|j| j.band > Band::Clear) {
+        reasons
+            .push(("hands_swapped", "the hands are exchanged: left prints stand under the right hand's names".into()));
+        findings.push(Outcome::Review);
+    }
+    if judged.iter().any(|j| j.claimed && face_differs(&j.candidate)) {
+        findings.push(Outcome::Review);
+        reasons.push(("face_differs_from_record", "the fingers are the claimed record's, the face is not".into()));
+    }
     let own = judged.iter().filter(|j| j.claimed).map(|j| j.fused.score).fold(f32::NEG_INFINITY, f32::max);
     match claimed {
         Claimed::Found if own >= thresholds.claim => findings.push(Outcome::Confirmed),
@@ -131,6 +141,14 @@ pub fn decide(
         findings.retain(|f| *f != Outcome::Confirmed);
     }
     Verdict { outcome: findings[0], findings, reasons, judged, thresholds }
+}
+
+/// Whether the fingers speak for the same person and the face plainly against it: another's photograph on the own
+/// fingers. Without a claim such a candidate is found by the fingers anyway.
+fn face_differs(candidate: &Candidate) -> bool {
+    let face = candidate.faces.iter().map(|f| f.llr).fold(f32::NEG_INFINITY, f32::max);
+    let fingers: f32 = candidate.fingers.iter().map(|f| f.llr).sum();
+    !candidate.faces.is_empty() && face <= SOURCE_LLR_MIN && fingers > 0.0
 }
 
 /// Worst first.

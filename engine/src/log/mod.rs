@@ -11,7 +11,10 @@ pub mod projection;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use event::{Created, Decided, Enrolled, Event, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn};
+pub use event::{
+    Adjudicated, CaseVerdict, Closing, Created, Decided, Enrolled, Event, FraudListed, Merged, Role, StoredBiometrics,
+    StoredBiometricsError, Submitted, Withdrawn,
+};
 pub use frame::FORMAT_VERSION;
 pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX};
 

@@ -4,12 +4,14 @@
 
 pub mod calibrate;
 pub mod capacity;
+pub mod cases;
 pub mod collection;
 pub mod compare;
 pub mod demo;
 pub mod evaluate;
 pub mod evaluate_face;
 pub mod evaluate_finger;
+pub mod evaluate_people;
 pub mod gallery;
 pub mod identify;
 pub mod import;

@@ -1,12 +1,16 @@
 //! The registry: applications, identities and subjects, in SQLite. A projection of the log like the gallery: it carries
 //! the position that it has applied, and can be rebuilt at any time.
 
+mod cases;
+
 use std::path::Path;
 
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
 use duynhat_engine::log::{Event, Record};
 use duynhat_engine::template::Outcome;
 use rusqlite::{Connection, OptionalExtension, params};
+
+pub use cases::{Case, CaseState, FraudRow, VerdictRow, verdict_word};
 
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
@@ -83,6 +87,7 @@ impl Registry {
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.busy_timeout(std::time::Duration::from_secs(10))?;
         db.execute_batch(SCHEMA)?;
+        db.execute_batch(cases::SCHEMA)?;
         let version: Option<i64> =
             db.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |r| r.get(0)).optional()?;
         let owner: Option<Vec<u8>> =
@@ -279,6 +284,7 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             )?
             .execute([&w.application])?;
         }
+        _ => {}
     }
-    Ok(())
+    cases::apply(tx, record)
 }

@@ -9,7 +9,7 @@ use duynhat_engine::finger::screen::ScreenParams;
 use duynhat_engine::finger::{Calibration, Cohort, Model};
 use duynhat_engine::gallery::Snapshot;
 use duynhat_engine::kernel::Isa;
-use duynhat_engine::log::projection::provisional_subject;
+use duynhat_engine::log::projection::{FRAUD_PREFIX, provisional_subject};
 use duynhat_engine::log::{Decided, Submitted};
 use duynhat_engine::search::{Candidate, Matcher, Probe, SearchOptions, identify};
 use duynhat_engine::template::{Outcome, Purpose};
@@ -101,6 +101,8 @@ impl Job {
             position: self.position,
             candidates: Vec::new(),
             basis: None,
+            standing: None,
+            waits_for: None,
             took_ms: 0.0,
         }
     }
@@ -135,7 +137,12 @@ impl Job {
             (Some(_), true) => Claimed::Unknown,
             (Some(_), false) => Claimed::Found,
         };
-        let options = SearchOptions { rows_before, include, ..SearchOptions::default() };
+        // Found to be different people by those who looked: the pair does not come back.
+        let mut exclude = Vec::new();
+        for position in shared.registry().distinct_from(self.position).map_err(internal)? {
+            exclude.extend(snapshot.row_of(position).map_err(internal)?);
+        }
+        let options = SearchOptions { rows_before, include, exclude, ..SearchOptions::default() };
         let found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
         let is_claimed = |c: &Candidate| match &claimed_subject {
             Some(claimed) => snapshot.subject(c.row).is_ok_and(|s| s.as_ref() == claimed),
@@ -179,6 +186,13 @@ impl Job {
             let candidate = candidate_document(snapshot, judged)?;
             rests_on.push(candidate.position);
             document.candidates.push(candidate);
+        }
+        if document.candidates.iter().any(|c| c.subject.starts_with(FRAUD_PREFIX)) {
+            document.reasons.push(Reason {
+                code: "on_fraud_list".into(),
+                finger: None,
+                text: "the person resembles an entry of the list of confirmed frauds".into(),
+            });
         }
         if self.purpose.leaves_reference() {
             document.subject = Some(match document.decision {

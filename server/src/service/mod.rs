@@ -5,6 +5,7 @@
 //! nobody waits any more, and after a restart.
 
 mod api;
+mod cases;
 mod decide;
 mod folder;
 mod key;
@@ -31,6 +32,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use api::*;
+pub use cases::*;
 pub use decide::Models;
 pub use folder::{Folder, FolderError, ReadOnly, gallery_dir, log_dir, registry_path};
 pub use key::PseudonymKey;
@@ -180,15 +182,15 @@ impl Service {
             .command(|reply| Command::Submit { submitted: Box::new(submitted), prepared: Some(prepared), reply })
             .await?;
         match accepted {
-            Accepted::Known(known) => self.known(&application, known, deadline).await,
+            Accepted::Known(known) => self.stand(self.known(&application, known, deadline).await?),
             Accepted::New { position, snapshot, again } => {
                 self.again(&again);
                 let pending = pending_document(&application, position);
                 let answer = self.start(Job { position, ..job }, Some(snapshot), permit)?;
                 match tokio::time::timeout_at(deadline.into(), answer).await {
-                    Ok(Ok(result)) => result,
+                    Ok(Ok(result)) => self.stand(result?),
                     Ok(Err(_)) => Err(ServiceError::Internal),
-                    Err(_) => Ok(pending),
+                    Err(_) => self.stand(pending),
                 }
             }
         }
@@ -200,7 +202,7 @@ impl Service {
     /// [`ServiceError::NotFound`].
     pub async fn document(&self, application: &str) -> Result<CheckDocument, ServiceError> {
         let found = self.shared.registry().application(application).map_err(internal)?;
-        render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)
+        self.stand(render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)?)
     }
 
     /// Takes an application back. It leaves no reference, and checks that rested on it are decided anew.
@@ -531,6 +533,8 @@ fn pending_document(application: &str, position: u64) -> CheckDocument {
         position,
         candidates: Vec::new(),
         basis: None,
+        standing: None,
+        waits_for: None,
         took_ms: 0.0,
     }
 }

@@ -56,7 +56,25 @@ pub(super) enum Command {
         references: Vec<(Enrolled, Prepared)>,
         reply: Reply<u64>,
     },
+    /// An event made from the state as it is: all that came before is applied, and nothing shares its sync. Answers with
+    /// the submissions to be decided anew.
+    Exclusive {
+        make: Make,
+        reply: Reply<Vec<u64>>,
+    },
     Close,
+}
+
+/// Makes an event from the state, or says why not.
+pub(super) type Make = Box<dyn FnOnce(&Folder) -> Result<Made, ServiceError> + Send>;
+
+/// An event to be written.
+pub(super) struct Made {
+    pub event: Event,
+    /// Features of the reference that it makes, if it makes one.
+    pub prepared: Option<Prepared>,
+    /// Submissions whose decisions rested on what the event takes away.
+    pub again: Vec<u64>,
 }
 
 /// An answer held back until its group is durable.
@@ -81,6 +99,17 @@ pub(super) fn run(mut folder: Folder, shared: &Arc<Shared>, commands: &Receiver<
         for command in waiting {
             match command {
                 Command::Close => open = false,
+                Command::Exclusive { make, reply } => {
+                    std::mem::replace(&mut group, Group { records: Vec::new(), held: Vec::new() })
+                        .commit(&mut folder, shared);
+                    match make(&folder) {
+                        Err(error) => drop(reply.send(Err(error))),
+                        Ok(made) => {
+                            let result = write(vec![(made.event, made.prepared)], &mut folder, shared);
+                            drop(reply.send(result.map(|()| made.again)));
+                        }
+                    }
+                }
                 command => group.take(&folder, shared, command),
             }
         }
@@ -171,7 +200,7 @@ impl Group {
                 self.records.extend(references.into_iter().map(|(e, p)| (Event::Enrolled(e), Some(p))));
                 self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| first)))));
             }
-            Command::Close => {}
+            Command::Exclusive { .. } | Command::Close => {}
         }
     }
 

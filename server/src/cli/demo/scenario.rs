@@ -59,12 +59,12 @@ pub(super) fn application(code: &str, n: u64) -> String {
 }
 
 /// The name of a person of the gallery.
-pub(super) fn subject(index: u64) -> String {
+pub(crate) fn subject(index: u64) -> String {
     format!("P{index:07}")
 }
 
 /// A made-up identity number.
-pub(super) fn identity(index: u64) -> String {
+pub(crate) fn identity(index: u64) -> String {
     format!("0{:011}", 1_000_000_000 + index)
 }
 
