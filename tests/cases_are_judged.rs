@@ -6,7 +6,7 @@ use std::time::Duration;
 use duynhat_datasets::frauds::finger_swap;
 use duynhat_datasets::{EncounterSettings, People, Settings};
 use duynhat_engine::log::{CaseVerdict, Role};
-use duynhat_engine::template::{Biometrics, FingerPosition, Outcome, Purpose};
+use duynhat_engine::template::{Biometrics, FingerPosition, LegalReason, Outcome, Purpose};
 use duynhat_server::service::{
     CaseDocument, CheckDocument, FraudRequest, FraudSource, Identity, Models, Service, ServiceError, ServiceOptions,
     Submission, VerdictRequest, WaitsFor,
@@ -47,6 +47,9 @@ async fn check(service: &Service, application: &str, number: Option<&str>, captu
         claimed_identity: None,
         biometrics: captured,
         supersedes: None,
+        age: None,
+        legal_reason: None,
+        chip: Vec::new(),
     };
     service.check(submission, WAIT).await.unwrap()
 }
@@ -260,6 +263,9 @@ async fn a_hand_lent_to_a_stranger_does_not_open_the_record() {
         claimed_identity: Identity::new(FIRST),
         biometrics: lent,
         supersedes: None,
+        age: None,
+        legal_reason: Some(LegalReason::Age),
+        chip: Vec::new(),
     };
     let answer = service.check(exchange, WAIT).await.unwrap();
     assert_eq!(answer.decision, Some(Outcome::Review), "{answer:#?}");

@@ -1,7 +1,7 @@
 //! The search of all pairs finds who is there twice, and nobody else.
 
 use duynhat_datasets::{EncounterSettings, People, Settings};
-use duynhat_engine::decision::{Policy, fuse};
+use duynhat_engine::decision::{Band, Judge, Policy};
 use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
 use duynhat_server::service::{EnrolRequest, Models, Service, ServiceOptions};
 
@@ -36,11 +36,11 @@ async fn planted_duplicates_are_found_and_nobody_else() {
 
     let snapshot = service.snapshot();
     let models = Models::shipped().unwrap();
-    let thresholds = Policy::default().thresholds(snapshot.live());
+    let judge = Judge { policy: Policy::shipped(), tails: &models.tails, references: snapshot.live() };
     let find = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let progress = BatchProgress::default();
-        let keep = |candidate: &_| fuse(candidate).score >= thresholds.review;
+        let keep = |candidate: &_| judge.place(candidate).2 >= Band::Review;
         pool.install(|| {
             all_against_all(models.matcher(), &snapshot, &BatchOptions::default(), &progress, keep).unwrap()
         })

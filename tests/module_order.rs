@@ -9,6 +9,7 @@ const ORDER: &[&[&str]] = &[
     &["codec"],
     &["template"],
     &["kernel"],
+    &["likelihood"],
     &["finger", "face"],
     &["gallery"],
     &["log"],

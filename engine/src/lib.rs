@@ -7,6 +7,7 @@
 //! | [`codec`] | how structured records become bytes (bincode) |
 //! | [`template`] | domain types and codecs of the standards; no I/O |
 //! | [`kernel`] | slices in, scores out, one dispatch by CPU |
+//! | [`likelihood`] | curves from scores to likelihood ratios and false match rates, whatever was compared |
 //! | [`finger`], [`face`] | descriptor, screen, comparison, bounds, score calibration of a modality |
 //! | [`gallery`] | memory-mapped stripes, snapshots, tombstones |
 //! | [`log`] | events, the file journal |
@@ -21,6 +22,7 @@ pub mod face;
 pub mod finger;
 pub mod gallery;
 pub mod kernel;
+pub mod likelihood;
 pub mod log;
 pub mod search;
 pub mod template;

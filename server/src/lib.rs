@@ -53,6 +53,12 @@ enum Command {
     Calibrate(cli::calibrate::CalibrateArgs),
     /// Learn the fingerprint model.
     Train(cli::train::TrainArgs),
+    /// Show or check a decision policy.
+    Policy(cli::policy::PolicyArgs),
+    /// Say in words why a check was decided as it was.
+    Explain(cli::explain::ExplainArgs),
+    /// Count missing fingers by station and operator.
+    Exceptions(cli::exceptions::ExceptionsArgs),
 }
 
 /// The command line's definition, for whoever checks or documents it.
@@ -89,6 +95,9 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => cli::evaluate::run(args),
         Command::Calibrate(args) => cli::calibrate::run(args),
         Command::Train(args) => cli::train::run(args),
+        Command::Policy(args) => cli::policy::run(args),
+        Command::Explain(args) => cli::explain::run(args),
+        Command::Exceptions(args) => cli::exceptions::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Blob;
 use crate::template::{
     Biometrics, BiometricsError, Extractor, FaceTemplate, FaceTemplateError, FingerPosition, FingerTemplate,
-    FingerTemplateError, Minutia, MissingFinger, Outcome, Purpose,
+    FingerTemplateError, LegalReason, Minutia, MissingFinger, Outcome, Purpose,
 };
 
 /// A state change. New kinds are appended, never reordered: the order is the encoding.
@@ -22,6 +22,8 @@ pub enum Event {
     Decided(Decided),
     /// A check was taken back; it leaves no reference.
     Withdrawn(Withdrawn),
+    /// From here on decisions follow this policy.
+    PolicyAdopted(PolicyAdopted),
     /// A person judged a case.
     Adjudicated(Adjudicated),
     /// Two subjects turned out to be one.
@@ -30,6 +32,8 @@ pub enum Event {
     Unmerged(Merged),
     /// A confirmed fraud's biometrics: searched, never enrolled.
     FraudListed(FraudListed),
+    /// A second person said whether a check's missing fingers may pass.
+    SecondApproval(SecondApproval),
 }
 
 impl Event {
@@ -41,10 +45,12 @@ impl Event {
             Self::Submitted(_) => 3,
             Self::Decided(_) => 4,
             Self::Withdrawn(_) => 5,
+            Self::PolicyAdopted(_) => 8,
             Self::Adjudicated(_) => 10,
             Self::Merged(_) => 11,
             Self::Unmerged(_) => 12,
             Self::FraudListed(_) => 13,
+            Self::SecondApproval(_) => 14,
         }
     }
 }
@@ -90,12 +96,18 @@ pub struct Submitted {
     pub claimed_identity: Option<[u8; 32]>,
     /// The application that this one replaces.
     pub supersedes: Option<String>,
-    /// Whether the capture gates let it through; if not, no reference is left.
+    /// Age in whole years, where the date of birth was given; the date itself is not kept.
+    pub age: Option<u8>,
+    /// Why a card is exchanged or re-issued.
+    pub legal_reason: Option<LegalReason>,
+    /// Whether the gates let it through; if not, no reference is left.
     pub usable: bool,
     /// Milliseconds since 1970, UTC.
     pub time_ms: u64,
     /// What was captured.
     pub biometrics: StoredBiometrics,
+    /// The portrait read from the applicant's chip, if any.
+    pub chip: Option<StoredBiometrics>,
 }
 
 /// See [`Event::Decided`].
@@ -199,6 +211,34 @@ pub struct Merged {
     pub time_ms: u64,
 }
 
+/// See [`Event::PolicyAdopted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyAdopted {
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// The policy's text; its version is its name and the digest of the text.
+    pub policy: String,
+    /// The finger calibration in use.
+    pub calibration: String,
+    /// The face calibration in use: the text of the file, empty for the shipped one.
+    pub face_calibration: String,
+}
+
+/// See [`Event::SecondApproval`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondApproval {
+    /// Position of the submission.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+    /// The second person's operator code; never that of the submission.
+    pub operator: String,
+    /// Whether the missing fingers may pass.
+    pub approved: bool,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
 /// See [`Event::FraudListed`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FraudListed {
@@ -269,6 +309,11 @@ impl From<&Biometrics> for StoredBiometrics {
 }
 
 impl StoredBiometrics {
+    /// The fingers said to be missing.
+    pub fn missing(&self) -> &[MissingFinger] {
+        &self.missing
+    }
+
     /// Back to the domain type, every rule checked again.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), Proj
     for Applicable { record, prepared } in records {
         let position = record.position;
         match record.event {
-            Event::Created(_) => {}
+            Event::Created(_) | Event::PolicyAdopted(_) | Event::SecondApproval(_) => {}
             Event::Enrolled(event) => {
                 rows.push(Reference { position, subject: event.subject, prepared: prepared.unwrap_or_default() });
             }

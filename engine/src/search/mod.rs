@@ -32,6 +32,8 @@ pub struct Matcher<'m> {
     pub model: &'m Model,
     /// Scores to likelihood ratios.
     pub calibration: &'m Calibration,
+    /// Cosines to likelihood ratios.
+    pub faces: &'m face::FaceCalibration,
     /// What the screen counts as similar.
     pub params: &'m ScreenParams,
     /// The kernels.
@@ -84,6 +86,10 @@ pub struct FingerScore {
     pub matched: u16,
     /// Whether both extractors are known to the calibration.
     pub calibrated: bool,
+    /// Which of the calibration's curves was used.
+    pub curve: u8,
+    /// How many impressions were compared with how many: the score is the best of so many.
+    pub compared: u16,
 }
 
 /// One face model's comparison: the best over shots.
@@ -95,6 +101,10 @@ pub struct FaceScore {
     pub cosine: f32,
     /// Natural log-likelihood ratio.
     pub llr: f32,
+    /// Which of the face calibration's curves was used.
+    pub curve: u8,
+    /// How many shots were compared with how many.
+    pub compared: u16,
 }
 
 /// Which finger of the reference each finger of the probe was compared with.

@@ -1,5 +1,6 @@
 //! Cases: what people judge, what comes of it, and what an application waits for.
 
+use duynhat_engine::decision::Policy;
 use duynhat_engine::gallery::Prepared;
 use duynhat_engine::log::projection::fraud_subject;
 use duynhat_engine::log::{Adjudicated, CaseVerdict, Closing, Event, FraudListed, Merged, Role, StoredBiometrics};
@@ -51,7 +52,8 @@ pub struct CaseDocument {
     pub round: u64,
     /// When the application was submitted, milliseconds since 1970, UTC.
     pub submitted_ms: u64,
-    /// When it should be closed: so many working days after the submission as its purpose allows.
+    /// When it should be closed: so many hours after the submission as the policy gives its purpose, 24 of them one
+    /// working day.
     pub due_ms: u64,
     /// Whether it is open and past that time.
     pub overdue: bool,
@@ -198,7 +200,10 @@ impl Service {
     pub fn cases(&self, open: bool, max: usize) -> Result<CaseList, ServiceError> {
         let registry = self.shared.registry();
         let rows = registry.cases(open, max.min(CASES_MAX)).map_err(internal)?;
-        let cases = rows.into_iter().map(|case| case_document(&registry, case, None)).collect::<Result<_, _>>()?;
+        let cases = rows
+            .into_iter()
+            .map(|case| case_document(&self.shared.policy, &registry, case, None))
+            .collect::<Result<_, _>>()?;
         Ok(CaseList { cases, open: registry.cases_open().map_err(internal)? })
     }
 
@@ -210,7 +215,7 @@ impl Service {
         let registry = self.shared.registry();
         let case = registry.case(application).map_err(internal)?.ok_or(ServiceError::NotFound { what: "case" })?;
         let evidence = evidence(&registry, application)?;
-        case_document(&registry, case, Some(evidence))
+        case_document(&self.shared.policy, &registry, case, Some(evidence))
     }
 
     /// Takes a verdict. The one that ends the case says so in the log, with all that follows from it.
@@ -334,7 +339,12 @@ fn evidence(registry: &Registry, application: &str) -> Result<CheckDocument, Ser
     render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)
 }
 
-fn case_document(registry: &Registry, case: Case, check: Option<CheckDocument>) -> Result<CaseDocument, ServiceError> {
+fn case_document(
+    policy: &Policy,
+    registry: &Registry,
+    case: Case,
+    check: Option<CheckDocument>,
+) -> Result<CaseDocument, ServiceError> {
     let verdicts = registry.verdicts(&case.application).map_err(internal)?;
     let merger = registry.merger(&case.application).map_err(internal)?.map(|(_, m)| MergerDocument {
         from: m.from,
@@ -343,7 +353,7 @@ fn case_document(registry: &Registry, case: Case, check: Option<CheckDocument>) 
         operator: m.operator,
     });
     let waits_for = case.state.waits_for();
-    let due_ms = due_ms(case.purpose, case.submitted_ms);
+    let due_ms = due_ms(policy.sla_hours(case.purpose), case.submitted_ms);
     Ok(CaseDocument {
         purpose: case.purpose,
         decision: case.decision,
@@ -384,32 +394,26 @@ fn fraud_document(row: FraudRow) -> FraudDocument {
     }
 }
 
-/// Working days that a purpose's application may take (Decree 69/2024 for accounts, Law on Identification 26/2023 for
-/// cards).
-fn working_days(purpose: Purpose) -> u64 {
-    match purpose {
-        Purpose::AccountLevel1 | Purpose::AuthorisedSearch => 1,
-        Purpose::AccountLevel2 => 3,
-        _ => 7,
-    }
-}
-
-/// So many working days later, at the same time of the day. Saturdays and Sundays of Viet Nam's clock do not count;
-/// public holidays are not known here.
-fn due_ms(purpose: Purpose, submitted_ms: u64) -> u64 {
+/// So many hours later, of which 24 are one working day: Saturdays and Sundays of Viet Nam's clock do not count; public
+/// holidays are not known here.
+fn due_ms(hours: u32, submitted_ms: u64) -> u64 {
     const DAY_MS: u64 = 86_400_000;
-    const ZONE_MS: u64 = 7 * 3_600_000;
-    let local = submitted_ms.saturating_add(ZONE_MS);
-    let (mut day, time) = (local / DAY_MS, local % DAY_MS);
-    let mut left = working_days(purpose);
-    while left > 0 {
-        day += 1;
-        // 1970-01-01 was a Thursday: 2 is a Saturday, 3 a Sunday.
-        if !matches!(day % 7, 2 | 3) {
-            left -= 1;
+    const HOUR_MS: u64 = 3_600_000;
+    const ZONE_MS: u64 = 7 * HOUR_MS;
+    // 1970-01-01 was a Thursday: 2 is a Saturday, 3 a Sunday.
+    let weekend = |at: u64| matches!(at / DAY_MS % 7, 2 | 3);
+    let mut at = submitted_ms.min(u64::MAX / 2) + ZONE_MS;
+    for _ in 0..hours / 24 {
+        at += DAY_MS;
+        while weekend(at) {
+            at += DAY_MS;
         }
     }
-    (day * DAY_MS + time).saturating_sub(ZONE_MS)
+    at += u64::from(hours % 24) * HOUR_MS;
+    while weekend(at) {
+        at += DAY_MS;
+    }
+    at - ZONE_MS
 }
 
 fn adjudicated(registry: &Registry, application: &str, request: VerdictRequest) -> Result<Made, ServiceError> {
@@ -547,16 +551,18 @@ mod tests {
     #[test]
     fn weekends_of_the_local_clock_do_not_count() {
         const HOUR: u64 = 3_600_000;
-        // 2026-11-20 is a Friday; 1795132800000 is its midnight in UTC.
+        // Midnight in UTC of 2026-11-20, a Friday.
         let friday = 1_795_132_800_000;
         // Friday 09:00 in Hà Nội, one working day: Monday 09:00.
         let nine = friday + 2 * HOUR;
-        assert_eq!(due_ms(Purpose::AccountLevel1, nine), nine + 72 * HOUR);
-        assert_eq!(due_ms(Purpose::AccountLevel2, nine), nine + 5 * 24 * HOUR);
-        assert_eq!(due_ms(Purpose::CardFirstIssue, nine), nine + 11 * 24 * HOUR);
+        assert_eq!(due_ms(24, nine), nine + 72 * HOUR);
+        assert_eq!(due_ms(72, nine), nine + 5 * 24 * HOUR);
+        assert_eq!(due_ms(168, nine), nine + 11 * 24 * HOUR);
+        assert_eq!(due_ms(4, nine), nine + 4 * HOUR);
+        assert_eq!(due_ms(20, nine), nine + 68 * HOUR, "what would end on a Saturday ends on Monday");
         // Friday 23:00 in UTC is Saturday morning there: Monday is the first day that counts.
         let saturday = friday + 23 * HOUR;
-        assert_eq!(due_ms(Purpose::AccountLevel1, saturday), saturday + 48 * HOUR);
-        assert!(due_ms(Purpose::CardFirstIssue, u64::MAX) > 0);
+        assert_eq!(due_ms(24, saturday), saturday + 48 * HOUR);
+        assert!(due_ms(u32::MAX % 10_000, u64::MAX) > 0);
     }
 }

@@ -129,6 +129,11 @@ pub struct SizeFigures {
     /// Absent where the gallery is larger than what was enrolled: predicted only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fpir_measured: Option<Share>,
+    /// The threshold that a policy with this target has, from the shipped calibrations.
+    pub policy_threshold: f64,
+    /// As measured there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_fpir_measured: Option<Share>,
 }
 
 /// A third of the probes.

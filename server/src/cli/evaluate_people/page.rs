@@ -83,9 +83,30 @@ pub fn synthetic(figures: &Figures, measured: &Measured) -> anyhow::Result<Strin
     let _ = writeln!(html, "<figure>{}</figure>", size_plot(&figures.sizes)?);
     let rows = figures.sizes.iter().map(|s| {
         let measured = s.fpir_measured.as_ref().map_or_else(|| "predicted only".to_owned(), percent);
-        vec![s.name.clone(), grouped(s.n), s.fpir_predicted.to_string(), format!("{:.2}", s.threshold), measured]
+        let policy = s.policy_fpir_measured.as_ref().map_or_else(String::new, percent);
+        vec![
+            s.name.clone(),
+            grouped(s.n),
+            s.fpir_predicted.to_string(),
+            format!("{:.2}", s.threshold),
+            measured,
+            format!("{:.2}", s.policy_threshold),
+            policy,
+        ]
     });
-    table(&mut html, &["probe", "people", "FPIR predicted", "threshold", "FPIR % measured"], rows);
+    table(
+        &mut html,
+        &[
+            "probe",
+            "people",
+            "FPIR predicted",
+            "threshold",
+            "FPIR % measured",
+            "the policy's threshold",
+            "FPIR % there",
+        ],
+        rows,
+    );
     html.push_str("<h2>Misses by quality of the probe</h2>\n");
     let rows = figures.qualities.iter().map(|q| {
         let [low, high] = q.quality;

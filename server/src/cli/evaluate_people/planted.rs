@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duynhat_datasets::{EncounterSettings, People, frauds};
-use duynhat_engine::template::{Biometrics, FingerPosition, MissingReason, Outcome, Purpose};
+use duynhat_engine::template::{Biometrics, FingerPosition, LegalReason, MissingReason, Outcome, Purpose};
 
 use super::population::Population;
 use super::searches::STRANGERS;
@@ -252,6 +252,9 @@ impl Applicant {
             claimed_identity: claims.and_then(|index| Identity::new(&identity(index))),
             biometrics,
             supersedes: None,
+            age: None,
+            legal_reason: (purpose == Purpose::CardExchange).then_some(LegalReason::Age),
+            chip: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use duynhat_engine::decision::fuse;
 use duynhat_engine::evaluation::LabelledPrint;
 use duynhat_engine::evaluation::rates::{LabelledScore, Scores, bootstrap, split};
 use duynhat_engine::evaluation::training::comparable;
-use duynhat_engine::finger::{CohortStatistics, CompareProbe, FingerFeatures, Scratch, compare, normalise};
+use duynhat_engine::finger::{CohortStatistics, CompareProbe, FingerFeatures, Scratch, compare, evidence, normalise};
 use duynhat_engine::search::{Candidate, FingerScore, Hands};
 use duynhat_engine::template::{FingerPosition, FingerTemplate};
 use rayon::prelude::*;
@@ -243,6 +243,7 @@ fn chimeric(extractor: &str, sets: &[BTreeMap<&str, BTreeMap<u32, &LabelledPrint
 struct Ready {
     features: FingerFeatures,
     cohort: CohortStatistics,
+    evidence: f32,
 }
 
 /// Scores of every pair of impressions of one finger position: `[finger][print a][print b]`, prints numbered by person
@@ -251,6 +252,8 @@ struct Matrix {
     impressions: usize,
     prints: usize,
     scores: Vec<Vec<f32>>,
+    /// What each print has to say, by finger.
+    evidence: Vec<Vec<f32>>,
 }
 
 impl Matrix {
@@ -258,17 +261,21 @@ impl Matrix {
         let fingers = persons.persons.iter().map(Vec::len).min().unwrap_or(0);
         let impressions = persons.persons.iter().flatten().map(Vec::len).max().unwrap_or(0);
         let prints = persons.persons.len() * impressions;
-        let scores = (0..fingers)
+        let (scores, evidence) = (0..fingers)
             .map(|f| {
                 let ready: Vec<Option<Ready>> = (0..prints)
                     .into_par_iter()
                     .map(|at| {
                         let print = persons.persons[at / impressions][f].get(at % impressions)?.as_ref()?;
                         let features = models.model.features(print).ok()?;
-                        Some(Ready { cohort: models.cohort.statistics(models.model, features.view()), features })
+                        Some(Ready {
+                            cohort: models.cohort.statistics(models.model, features.view()),
+                            evidence: evidence(features.view().minutiae()),
+                            features,
+                        })
                     })
                     .collect();
-                (0..prints)
+                let scores = (0..prints)
                     .into_par_iter()
                     .map_init(Scratch::new, |scratch, a| {
                         let probe = ready[a].as_ref().map(|r| CompareProbe::new(models.model, r.features.view()));
@@ -282,10 +289,11 @@ impl Matrix {
                             .collect::<Vec<f32>>()
                     })
                     .flatten()
-                    .collect()
+                    .collect::<Vec<f32>>();
+                (scores, ready.iter().map(|r| r.as_ref().map_or(0.0, |r| r.evidence)).collect::<Vec<f32>>())
             })
-            .collect();
-        Self { impressions, prints, scores }
+            .unzip();
+        Self { impressions, prints, scores, evidence }
     }
 
     fn score(&self, finger: usize, a: usize, b: usize) -> f32 {
@@ -358,18 +366,25 @@ fn pairs(
                 .map(|&f| {
                     let (x, y) = (owner(p, f) * matrix.impressions + i, owner(q, f) * matrix.impressions + j);
                     let score = matrix.score(f, x, y);
-                    let llr = models.calibration.llr(score, &persons.extractor, &persons.extractor);
+                    let evidence = matrix.evidence[f][x].min(matrix.evidence[f][y]);
+                    let llr = models.calibration.llr(score, &persons.extractor, &persons.extractor, evidence);
                     FingerScore {
                         position: FingerPosition::new(f as u8 + 1).unwrap_or_default(),
                         score,
                         llr: llr.llr,
                         matched: 0,
                         calibrated: llr.calibrated,
+                        curve: llr.curve,
+                        compared: 1,
                     }
                 })
                 .collect();
             let candidate = Candidate { row: 0, hands: Hands::AsDeclared, screened: true, fingers, faces: Vec::new() };
-            labelled.push(LabelledScore { a: p as u32, b: q as u32, score: f64::from(fuse(&candidate).score) });
+            labelled.push(LabelledScore {
+                a: p as u32,
+                b: q as u32,
+                score: f64::from(fuse(&candidate, &models.tails).score),
+            });
         }
     }
 }

@@ -149,7 +149,7 @@ fn search(
         let found = identify(models.matcher(), snapshot, &probe, &scope.options())?;
         for candidate in found.candidates {
             for &c in &wanted {
-                let Some(score) = score_of(&candidate, CONFIGURATIONS[c]) else { continue };
+                let Some(score) = score_of(models, &candidate, CONFIGURATIONS[c]) else { continue };
                 let side = if Some(candidate.row) == mate { &mut searched.mate } else { &mut searched.stranger };
                 side[c] = side[c].max(score);
             }
@@ -159,12 +159,12 @@ fn search(
 }
 
 /// What the candidate scores in a search by this configuration; `None` when that would not have brought it.
-fn score_of(candidate: &Candidate, configuration: Configuration) -> Option<f64> {
+fn score_of(models: &Models, candidate: &Candidate, configuration: Configuration) -> Option<f64> {
     if configuration.face {
-        return Some(f64::from(fuse(candidate).score));
+        return Some(f64::from(fuse(candidate, &models.tails).score));
     }
     let without = Candidate { faces: Vec::new(), ..candidate.clone() };
-    candidate.screened.then(|| f64::from(fuse(&without).score))
+    candidate.screened.then(|| f64::from(fuse(&without, &models.tails).score))
 }
 
 /// The best stranger's scores for one configuration.

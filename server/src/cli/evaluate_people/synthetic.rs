@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Context;
-use duynhat_engine::decision::Policy;
+use duynhat_datasets::{EncounterSettings, People};
+use duynhat_engine::decision::{Policy, Sources, fmr_of};
+use duynhat_engine::gallery::Prepared;
+use duynhat_engine::search::Probe;
 use duynhat_engine::template::{Outcome, Purpose};
 
 use super::EvaluatePeopleArgs;
@@ -16,7 +19,8 @@ use super::planted::{FRAUDS, Kind, Outcomes, play};
 use super::population::Population;
 use super::prediction::{CALIBRATION_SEED, Prediction};
 use super::searches::{
-    CONFIGURATIONS, FINGERS_ONLY, FULL, Measured, STRANGERS, Scope, Searched, Sides, search_all, strangers,
+    CONFIGURATIONS, Configuration, FINGERS_ONLY, FULL, Measured, STRANGERS, Scope, Searched, Sides, search_all,
+    strangers,
 };
 use crate::cli::{BadInput, grouped, print_json, print_table, progress};
 use crate::service::Models;
@@ -95,10 +99,10 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
             own = search(&others(args.probes), Scope::of(*n), which)?;
             &own
         };
-        followed.extend(at_size(&prediction, *n, Some(searched)));
+        followed.extend(at_size(&models, &population.people, &prediction, *n, Some(searched)));
     }
     for (n, _) in sizes.iter().filter(|(n, _)| *n > count) {
-        followed.extend(at_size(&prediction, *n, None));
+        followed.extend(at_size(&models, &population.people, &prediction, *n, None));
     }
     bar.finish_and_clear();
     lap("searches_by_size");
@@ -117,7 +121,7 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     lap("applications");
 
     let summary = summary(count, &prediction, &measured, &played)?;
-    let policy = Policy::default();
+    let policy = Policy::shipped();
     let figures = Figures {
         summary,
         seed: args.seed,
@@ -126,11 +130,11 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
         mated_searches: measured.full.mated.len() as u64,
         non_mated_searches: measured.full.non_mated.len() as u64,
         model: models.model.id().to_owned(),
-        policy: policy.version.clone(),
+        policy: policy.version(),
         configurations: configurations(&prediction, count, &measured),
         sizes: followed,
         qualities: qualities(&prediction, count, &measured),
-        policy_thresholds: policy_thresholds(&policy, count, &measured),
+        policy_thresholds: policy_thresholds(&models, &population.people, policy, count, &measured),
         answers: played.iter().map(|(kind, outcomes)| answers(*kind, outcomes)).collect(),
         seconds,
     };
@@ -148,13 +152,28 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn at_size(prediction: &Prediction, n: u64, searched: Option<&Vec<Searched>>) -> Vec<SizeFigures> {
+fn at_size(
+    models: &Models,
+    people: &People,
+    prediction: &Prediction,
+    n: u64,
+    searched: Option<&Vec<Searched>>,
+) -> Vec<SizeFigures> {
     FOLLOWED_FINGERS
         .filter_map(|c| {
             let threshold = prediction.threshold(n, c, FOLLOWED)?;
-            let fpir_measured = searched.map(|s| Share::of(&strangers(s, c), |score| *score >= threshold));
-            let name = CONFIGURATIONS[c].name.to_owned();
-            Some(SizeFigures { name, n, fpir_predicted: FOLLOWED, threshold, fpir_measured })
+            let tail = models.tails.tail(&sources(models, people, c));
+            let policy_threshold = f64::from(tail.threshold(fmr_of(FOLLOWED, n)));
+            let reached = |t: f64| searched.map(|s| Share::of(&strangers(s, c), |score| *score >= t));
+            Some(SizeFigures {
+                name: CONFIGURATIONS[c].name.to_owned(),
+                n,
+                fpir_predicted: FOLLOWED,
+                threshold,
+                fpir_measured: reached(threshold),
+                policy_threshold,
+                policy_fpir_measured: reached(policy_threshold),
+            })
         })
         .collect()
 }
@@ -228,8 +247,27 @@ fn qualities(prediction: &Prediction, n: u64, measured: &Measured) -> Vec<Qualit
     figures
 }
 
-fn policy_thresholds(policy: &Policy, n: u64, measured: &Measured) -> Vec<ThresholdFigures> {
-    let thresholds = policy.thresholds(n);
+/// The sources that a probe of this configuration shares with a reference that has everything.
+fn sources(models: &Models, people: &People, configuration: usize) -> Sources {
+    let Configuration { fingers, face, .. } = CONFIGURATIONS[configuration];
+    let mut encounter = people.person(0).encounter(0, &EncounterSettings::default());
+    encounter.fingers.retain(|f| fingers.contains(&f.position.code()));
+    if !face {
+        encounter.faces.clear();
+    }
+    let prepared = Prepared::new(models.model, models.cohort, &encounter);
+    let probe = Probe::new(models.model, &models.params, &prepared);
+    Sources::of_probe(&probe, models.calibration, &models.faces)
+}
+
+fn policy_thresholds(
+    models: &Models,
+    people: &People,
+    policy: &Policy,
+    n: u64,
+    measured: &Measured,
+) -> Vec<ThresholdFigures> {
+    let thresholds = models.tails.thresholds(policy, n, &sources(models, people, FULL));
     [("duplicate", thresholds.duplicate, policy.duplicate_fpir), ("review", thresholds.review, policy.review_fpir)]
         .map(|(name, threshold, fpir_target)| {
             let threshold = f64::from(threshold);
