@@ -123,6 +123,8 @@ pub struct Decided {
     pub subject: Option<String>,
     /// Positions of the references that the decision rests on.
     pub rests_on: Vec<u64>,
+    /// The log position whose state the decision saw: what it takes to make it again.
+    pub seen: u64,
     /// The whole answer as it was given (JSON).
     pub document: Blob,
 }

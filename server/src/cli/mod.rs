@@ -20,6 +20,7 @@ pub mod import;
 pub mod inputs;
 pub mod picture;
 pub mod policy;
+pub mod replay;
 pub mod report;
 pub mod reverify;
 pub mod serve;

@@ -157,6 +157,27 @@ impl Registry {
         Ok(Self { db })
     }
 
+    /// From here on until [`Registry::end`] every question is answered as of one log position, which is returned.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn begin(&self) -> Result<u64, RegistryError> {
+        self.end()?;
+        self.db.execute_batch("BEGIN")?;
+        self.applied()
+    }
+
+    /// Ends what [`Registry::begin`] began, if it did.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn end(&self) -> Result<(), RegistryError> {
+        if !self.db.is_autocommit() {
+            self.db.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+
     /// The last log position applied.
     ///
     /// # Errors

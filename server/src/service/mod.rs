@@ -12,6 +12,8 @@ mod folder;
 mod identity;
 mod key;
 mod lookup;
+mod replay;
+mod view;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +44,7 @@ pub use folder::{Folder, FolderError, ReadOnly, gallery_dir, log_dir, registry_p
 pub use identity::{Date, Identity, IdentityFault, Sex};
 pub use key::PseudonymKey;
 pub use lookup::{identify_prepared, verify_rows};
+pub use replay::{Again, ReplayError, ReplayMode, ReplayOptions, Replayed, replay};
 
 pub use crate::registry::ExceptionRate;
 use crate::registry::{Application, Registry, Stage};
@@ -100,6 +103,8 @@ pub(crate) struct Shared {
     writer_pool: rayon::ThreadPool,
     published: Arc<ArcSwap<Snapshot>>,
     registry: Mutex<Registry>,
+    /// Connections for decisions, one each at a time.
+    readers: Mutex<Vec<Registry>>,
     key: PseudonymKey,
     position: AtomicU64,
     pending: AtomicU64,
@@ -152,6 +157,7 @@ impl Service {
             writer_pool,
             published: folder.published(),
             registry: Mutex::new(registry),
+            readers: Mutex::default(),
             key,
             position: AtomicU64::new(folder.last_position()),
             pending: AtomicU64::new(0),
@@ -194,10 +200,10 @@ impl Service {
             .await?;
         match accepted {
             Accepted::Known(known) => self.stand(self.known(&application, known, deadline).await?),
-            Accepted::New { position, snapshot, again } => {
+            Accepted::New { position, again } => {
                 self.again(&again);
                 let pending = pending_document(&application, position);
-                let answer = self.start(Job { position, ..job }, Some(snapshot), permit)?;
+                let answer = self.start(Job { position, ..job }, permit)?;
                 match tokio::time::timeout_at(deadline.into(), answer).await {
                     Ok(Ok(result)) => self.stand(result?),
                     Ok(Err(_)) => Err(ServiceError::Internal),
@@ -275,7 +281,7 @@ impl Service {
             let _ = reply.send(result);
         });
         self.shared.pool.spawn(move || match restore(&shared, position) {
-            Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+            Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), done),
             Ok(None) => done(Err(ServiceError::Internal)),
             Err(error) => done(Err(error)),
         });
@@ -437,7 +443,6 @@ impl Service {
     fn start(
         &self,
         job: Job,
-        snapshot: Option<Arc<Snapshot>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<oneshot::Receiver<Result<CheckDocument, ServiceError>>, ServiceError> {
         let (reply, answer) = oneshot::channel();
@@ -448,7 +453,7 @@ impl Service {
             // Nobody may be waiting any more.
             let _ = reply.send(result);
         });
-        self.shared.pool.spawn(move || decide_and_log(shared, sender, Arc::new(job), snapshot, done));
+        self.shared.pool.spawn(move || decide_and_log(shared, sender, Arc::new(job), done));
         Ok(answer)
     }
 
@@ -464,7 +469,7 @@ impl Service {
                 drop(counted);
             });
             self.shared.pool.spawn(move || match restore(&shared, position) {
-                Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+                Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), done),
                 Ok(None) => done(Err(ServiceError::NotFound { what: "submission" })),
                 Err(error) => done(Err(error)),
             });
@@ -574,6 +579,10 @@ fn judge_capture(
 fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> {
     let record = Folder::record(&shared.dir, position).map_err(internal)?;
     let Some(Event::Submitted(submitted)) = record.map(|r| r.event) else { return Ok(None) };
+    job_of(shared, position, &submitted).map(Some)
+}
+
+fn job_of(shared: &Shared, position: u64, submitted: &Submitted) -> Result<Job, ServiceError> {
     let models = &shared.models;
     let biometrics = submitted.biometrics.restore().map_err(internal)?;
     let prepared = Prepared::new(models.model, models.cohort, &biometrics);
@@ -586,7 +595,7 @@ fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> 
         None => Vec::new(),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    Ok(Some(Job::new(position, &submitted, &biometrics, chip, findings, probe)))
+    Ok(Job::new(position, submitted, &biometrics, chip, findings, probe))
 }
 
 type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;
@@ -599,19 +608,11 @@ fn finish(done: &Mutex<Option<Done>>, result: Result<CheckDocument, ServiceError
 
 /// Searches and hands the decision to the writer. When a reference that it rests on was withdrawn meanwhile, it is
 /// searched for again.
-fn decide_and_log(
-    shared: Arc<Shared>,
-    sender: Sender<Command>,
-    job: Arc<Job>,
-    snapshot: Option<Arc<Snapshot>>,
-    done: Done,
-) {
-    let snapshot = snapshot.unwrap_or_else(|| shared.published.load_full());
-    let (document, decided) = match job.decide(&shared, &snapshot) {
+fn decide_and_log(shared: Arc<Shared>, sender: Sender<Command>, job: Arc<Job>, done: Done) {
+    let (document, decided) = match job.decide(&shared) {
         Ok(decided) => decided,
         Err(error) => return done(Err(error)),
     };
-    drop(snapshot);
     // What is to be done if the writer is gone must be kept outside the command that would take it along.
     let done = Arc::new(Mutex::new(Some(done)));
     let (then, again) = (done.clone(), sender.clone());
@@ -624,7 +625,7 @@ fn decide_and_log(
         Ok(false) => {
             let Some(done) = then.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
             let pool = shared.clone();
-            pool.pool.spawn(move || decide_and_log(shared, again, job, None, done));
+            pool.pool.spawn(move || decide_and_log(shared, again, job, done));
         }
     });
     if sender.send(Command::Decide { decided: Box::new(decided), reply }).is_err() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
-use duynhat_engine::gallery::{Prepared, Snapshot};
+use duynhat_engine::gallery::Prepared;
 use duynhat_engine::log::projection::{self, Applicable};
 use duynhat_engine::log::{Decided, Enrolled, Event, EventLog, LogError, Record, SecondApproval, Submitted, Withdrawn};
 use tokio::sync::oneshot;
@@ -24,7 +24,6 @@ pub(super) enum Accepted {
     /// Appended just now, durable, and visible to every later check.
     New {
         position: u64,
-        snapshot: Arc<Snapshot>,
         /// Submissions whose decisions rested on the superseded one.
         again: Vec<u64>,
     },
@@ -115,7 +114,7 @@ pub(super) fn run(mut folder: Folder, shared: &Arc<Shared>, commands: &Receiver<
                         }
                     }
                 }
-                command => group.take(&folder, shared, command),
+                command => group.take(&folder, command),
             }
         }
         group.commit(&mut folder, shared);
@@ -163,7 +162,7 @@ impl Group {
         folder.journal.last_position() + 1 + self.records.len() as u64
     }
 
-    fn take(&mut self, folder: &Folder, shared: &Arc<Shared>, command: Command) {
+    fn take(&mut self, folder: &Folder, command: Command) {
         match command {
             Command::Submit { submitted, prepared, reply } => match self.submit(folder, &submitted) {
                 Err(error) => drop(reply.send(Err(error))),
@@ -174,11 +173,7 @@ impl Group {
                 Ok(Ok(again)) => {
                     let position = self.next_position(folder);
                     self.records.push((Event::Submitted(*submitted), prepared));
-                    let shared = shared.clone();
-                    self.held.push(Box::new(move |r| {
-                        let snapshot = shared.published.load_full();
-                        drop(reply.send(r.map(|()| Accepted::New { position, snapshot, again })));
-                    }));
+                    self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| Accepted::New { position, again })))));
                 }
             },
             Command::Decide { decided, reply } => {
