@@ -31,6 +31,14 @@ enum Command {
     Identify(cli::identify::IdentifyArgs),
     /// Compare with one subject of a data folder (1:1).
     Verify(cli::verify::VerifyArgs),
+    /// Look at cases and judge them.
+    Cases(cli::cases::CasesArgs),
+    /// The list of confirmed frauds: searched, never enrolled.
+    Frauds(cli::cases::FraudsArgs),
+    /// Make past decisions again and see that they are the same.
+    Replay(cli::replay::ReplayArgs),
+    /// Make past decisions again by another policy and list those that would change.
+    Shadow(cli::replay::ShadowArgs),
     /// Measure this machine on synthetic people.
     Capacity(cli::capacity::CapacityArgs),
     /// Compare two finger templates.
@@ -80,6 +88,10 @@ pub fn main() -> ExitCode {
         Command::Import(args) => cli::import::run(args),
         Command::Identify(args) => cli::identify::run(args),
         Command::Verify(args) => cli::verify::run(args),
+        Command::Cases(args) => cli::cases::run(args),
+        Command::Frauds(args) => cli::cases::run_frauds(args),
+        Command::Replay(args) => cli::replay::run(args),
+        Command::Shadow(args) => cli::replay::run_shadow(args),
         Command::Capacity(args) => cli::capacity::run(args),
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),

@@ -1,7 +1,7 @@
 //! The rules of each purpose.
 
-use super::{Fused, Policy, Reason, Sources, Tails, Thresholds, fuse};
-use crate::search::Candidate;
+use super::{Fused, Policy, Reason, SOURCE_LLR_MIN, Sources, Tails, Thresholds, fuse};
+use crate::search::{Candidate, Hands};
 use crate::template::{ClaimRule, Outcome, Purpose};
 
 /// Where a candidate's score lies.
@@ -135,6 +135,19 @@ pub fn decide(
         verdict.add(Reason::OneSourceAlone);
     }
     let own = verdict.judged.iter().filter(|j| j.claimed);
+    let (faces, fingers) =
+        (own.clone().any(|j| face_differs(&j.candidate)), own.clone().any(|j| fingers_differ(&j.candidate)));
+    let swapped = verdict.judged.iter().any(|j| j.candidate.hands == Hands::Swapped && j.band > Band::Clear);
+    for (holds, reason) in [
+        (faces, Reason::FaceDiffersFromRecord),
+        (fingers, Reason::FingersDifferFromRecord),
+        (swapped, Reason::HandsSwapped),
+    ] {
+        if holds {
+            verdict.add(reason);
+        }
+    }
+    let own = verdict.judged.iter().filter(|j| j.claimed);
     // Each reference of the claimed subject at the threshold for what could be compared of it.
     let own_matches = own.clone().any(|j| j.fused.score >= j.thresholds.claim && !j.fused.shares.is_empty());
     match (question.claimed, question.purpose.claim_rule()) {
@@ -160,6 +173,23 @@ pub fn decide(
     }
     verdict.settle();
     verdict
+}
+
+/// Whether the fingers speak for the same person and the face plainly against it: another's photograph on the own
+/// fingers, or a hand lent to a stranger. Without a claim such a candidate is found by the fingers anyway.
+fn face_differs(candidate: &Candidate) -> bool {
+    let face = candidate.faces.iter().map(|f| f.llr).fold(f32::NEG_INFINITY, f32::max);
+    !candidate.faces.is_empty() && face <= SOURCE_LLR_MIN && sum(candidate) > 0.0
+}
+
+/// Whether the face speaks for the same person and two fingers or more, together, against it: a photograph of the
+/// record's owner with other fingers.
+fn fingers_differ(candidate: &Candidate) -> bool {
+    candidate.fingers.len() > 1 && sum(candidate) < 0.0 && candidate.faces.iter().any(|f| f.llr > 0.0)
+}
+
+fn sum(candidate: &Candidate) -> f32 {
+    candidate.fingers.iter().map(|f| f.llr.max(SOURCE_LLR_MIN)).sum()
 }
 
 impl Verdict {

@@ -24,6 +24,14 @@ pub enum Event {
     Withdrawn(Withdrawn),
     /// From here on decisions follow this policy.
     PolicyAdopted(PolicyAdopted),
+    /// A person judged a case.
+    Adjudicated(Adjudicated),
+    /// Two subjects turned out to be one.
+    Merged(Merged),
+    /// A merger was taken back.
+    Unmerged(Merged),
+    /// A confirmed fraud's biometrics: searched, never enrolled.
+    FraudListed(FraudListed),
     /// A second person said whether a check's missing fingers may pass.
     SecondApproval(SecondApproval),
 }
@@ -38,6 +46,10 @@ impl Event {
             Self::Decided(_) => 4,
             Self::Withdrawn(_) => 5,
             Self::PolicyAdopted(_) => 8,
+            Self::Adjudicated(_) => 10,
+            Self::Merged(_) => 11,
+            Self::Unmerged(_) => 12,
+            Self::FraudListed(_) => 13,
             Self::SecondApproval(_) => 14,
         }
     }
@@ -111,6 +123,8 @@ pub struct Decided {
     pub subject: Option<String>,
     /// Positions of the references that the decision rests on.
     pub rests_on: Vec<u64>,
+    /// The log position whose state the decision saw: what it takes to make it again.
+    pub seen: u64,
     /// The whole answer as it was given (JSON).
     pub document: Blob,
 }
@@ -122,6 +136,81 @@ pub struct Withdrawn {
     pub submitted: u64,
     /// The application's code.
     pub application: String,
+}
+
+/// See [`Event::Adjudicated`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adjudicated {
+    /// Position of the submission whose case it is.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+    /// Who judged.
+    pub adjudicator: String,
+    /// As what.
+    pub role: Role,
+    /// What they found.
+    pub verdict: CaseVerdict,
+    /// Of [`CaseVerdict::SamePerson`]: which subject.
+    pub subject: Option<String>,
+    /// In their own words.
+    pub note: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// When this verdict ends the case: what holds from now on.
+    pub closing: Option<Closing>,
+}
+
+/// What a case ended in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Instead of the decision that opened the case. [`Outcome::Recapture`] leaves no reference.
+    pub outcome: Outcome,
+    /// The subject that the submission's reference belongs to from now on.
+    pub subject: Option<String>,
+    /// References that the submission was found not to be of the same person as.
+    pub distinct_from: Vec<u64>,
+}
+
+/// As what somebody judges a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// One of two who judge independently.
+    Adjudicator,
+    /// Ends a disagreement.
+    Supervisor,
+}
+
+/// What somebody finds in a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseVerdict {
+    /// The applicant and a subject are one person.
+    SamePerson,
+    /// The applicant is none of the candidates.
+    DifferentPeople,
+    /// The capture does not allow to say; the applicant has to come again.
+    BadCapture,
+}
+
+/// See [`Event::Merged`] and [`Event::Unmerged`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The application whose case showed it.
+    pub application: String,
+    /// The subject that ceased to be.
+    pub from: String,
+    /// The subject that went on.
+    pub into: String,
+    /// The references that moved.
+    pub positions: Vec<u64>,
+    /// Keyed pseudonyms of the identity numbers that moved.
+    pub identities: Vec<[u8; 32]>,
+    /// Who did it.
+    pub operator: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
 }
 
 /// See [`Event::PolicyAdopted`].
@@ -150,6 +239,21 @@ pub struct SecondApproval {
     pub approved: bool,
     /// Milliseconds since 1970, UTC.
     pub time_ms: u64,
+}
+
+/// See [`Event::FraudListed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FraudListed {
+    /// The entry's name.
+    pub name: String,
+    /// Why it is on the list.
+    pub reason: String,
+    /// Who put it there.
+    pub operator: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// What is searched for.
+    pub biometrics: StoredBiometrics,
 }
 
 /// [`Biometrics`] as the log stores them.

@@ -13,8 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use event::{
-    Created, Decided, Enrolled, Event, PolicyAdopted, SecondApproval, StoredBiometrics, StoredBiometricsError,
-    Submitted, Withdrawn,
+    Adjudicated, CaseVerdict, Closing, Created, Decided, Enrolled, Event, FraudListed, Merged, PolicyAdopted, Role,
+    SecondApproval, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
 };
 pub use frame::FORMAT_VERSION;
 pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};

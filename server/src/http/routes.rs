@@ -19,7 +19,7 @@ use super::limits::HttpLimits;
 use super::openapi::{self, BodyProblems, CheckProblems, CodeProblems, Problems, StateProblems, SubjectProblems};
 use super::problem::{Problem, ProblemKind};
 use super::receive::{parse, receive};
-use super::{observe, parse as read};
+use super::{cases, observe, parse as read};
 use crate::service::{
     CheckDocument, CheckStatus, ExceptionRate, Health, IdentifyDocument, Service, ServiceError, VerifyDocument, explain,
 };
@@ -30,8 +30,8 @@ const PENDING_RETRY_S: u64 = 1;
 /// What every handler knows.
 #[derive(Clone)]
 pub(super) struct App {
-    service: Arc<Service>,
-    limits: Arc<HttpLimits>,
+    pub(super) service: Arc<Service>,
+    pub(super) limits: Arc<HttpLimits>,
     /// One permit a request with a body.
     requests: Arc<Semaphore>,
     openapi: Arc<str>,
@@ -66,6 +66,12 @@ pub(super) fn described() -> (Router<App>, String) {
         .routes(routes!(exceptions))
         .routes(routes!(identify))
         .routes(routes!(verify))
+        .routes(routes!(cases::list))
+        .routes(routes!(cases::get))
+        .routes(routes!(cases::judge))
+        .routes(routes!(cases::merge))
+        .routes(routes!(cases::unmerge))
+        .routes(routes!(cases::frauds, cases::list_fraud))
         .routes(routes!(alive))
         .routes(routes!(ready))
         .routes(routes!(prometheus))
@@ -307,9 +313,9 @@ async fn description(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], app.openapi.to_string()).into_response()
 }
 
-type ApplicationPath = Result<Path<String>, axum::extract::rejection::PathRejection>;
+pub(super) type ApplicationPath = Result<Path<String>, axum::extract::rejection::PathRejection>;
 
-fn code(path: ApplicationPath) -> Result<String, Problem> {
+pub(super) fn code(path: ApplicationPath) -> Result<String, Problem> {
     match path {
         Ok(Path(code)) if read::is_code(&code) => Ok(code),
         _ => Err(Problem::field(ProblemKind::Malformed, "application", "format", read::CODE_RULE)),
@@ -330,14 +336,14 @@ fn check_answer(document: CheckDocument, pending: StatusCode) -> Response {
 }
 
 /// Answers about people stay out of caches.
-fn no_store(answer: impl IntoResponse) -> Response {
+pub(super) fn no_store(answer: impl IntoResponse) -> Response {
     let headers: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
     (headers, answer).into_response()
 }
 
 impl App {
     /// One more request with a body, if there is room.
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.requests.clone().try_acquire_owned().map_err(|_| {
             let detail = format!("{} requests are under way already", self.limits.requests_max);
             Problem::new(ProblemKind::Overloaded, detail).retry_after(1)
@@ -351,7 +357,7 @@ impl App {
 }
 
 /// Runs work that changes the log to its end, whether or not its client still waits.
-async fn carry_through<T: Send + 'static>(
+pub(super) async fn carry_through<T: Send + 'static>(
     app: &App,
     permit: OwnedSemaphorePermit,
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,

@@ -1,6 +1,8 @@
 //! The registry: applications, identities and subjects, in SQLite. A projection of the log like the gallery: it carries
 //! the position that it has applied, and can be rebuilt at any time.
 
+mod cases;
+
 use std::path::Path;
 
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
@@ -8,6 +10,8 @@ use duynhat_engine::log::{Event, PolicyAdopted, Record};
 use duynhat_engine::template::{FingerRule, Outcome};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+
+pub use cases::{Case, CaseState, FraudRow, VerdictRow, verdict_word};
 
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
@@ -126,6 +130,7 @@ impl Registry {
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.busy_timeout(std::time::Duration::from_secs(10))?;
         db.execute_batch(SCHEMA)?;
+        db.execute_batch(cases::SCHEMA)?;
         let version: Option<i64> =
             db.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |r| r.get(0)).optional()?;
         let owner: Option<Vec<u8>> =
@@ -157,6 +162,27 @@ impl Registry {
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(std::time::Duration::from_secs(10))?;
         Ok(Self { db })
+    }
+
+    /// From here on until [`Registry::end`] every question is answered as of one log position, which is returned.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn begin(&self) -> Result<u64, RegistryError> {
+        self.end()?;
+        self.db.execute_batch("BEGIN")?;
+        self.applied()
+    }
+
+    /// Ends what [`Registry::begin`] began, if it did.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn end(&self) -> Result<(), RegistryError> {
+        if !self.db.is_autocommit() {
+            self.db.execute_batch("COMMIT")?;
+        }
+        Ok(())
     }
 
     /// The last log position applied.
@@ -433,6 +459,7 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             )?
             .execute([&w.application])?;
         }
+        _ => {}
     }
-    Ok(())
+    cases::apply(tx, record)
 }

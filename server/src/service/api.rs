@@ -77,6 +77,13 @@ pub struct CheckDocument {
     /// How many references the check was compared with, and the thresholds that held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub basis: Option<DecisionBasis>,
+    /// What holds now: the decision, or what people made of it; absent as long as something is waited for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, example = "clear")]
+    pub standing: Option<Outcome>,
+    /// What the application waits for; absent when nothing is left to be done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_for: Option<super::WaitsFor>,
     /// Milliseconds from receipt to decision.
     pub took_ms: f64,
 }

@@ -5,12 +5,15 @@
 //! nobody waits any more, and after a restart.
 
 mod api;
+mod cases;
 mod decide;
 mod explain;
 mod folder;
 mod identity;
 mod key;
 mod lookup;
+mod replay;
+mod view;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -35,12 +38,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use api::*;
+pub use cases::*;
 pub use decide::Models;
 pub use explain::explain;
 pub use folder::{Folder, FolderError, ReadOnly, gallery_dir, log_dir, registry_path};
 pub use identity::{Date, Identity, IdentityFault, Sex};
 pub use key::PseudonymKey;
 pub use lookup::{identify_prepared, verify_rows};
+pub use replay::{Again, ReplayError, ReplayMode, ReplayOptions, Replayed, replay};
 
 pub use crate::registry::ExceptionRate;
 use crate::registry::{Application, Registry, Stage};
@@ -101,6 +106,8 @@ pub(crate) struct Shared {
     writer_pool: rayon::ThreadPool,
     published: Arc<ArcSwap<Snapshot>>,
     registry: Mutex<Registry>,
+    /// Connections for decisions, one each at a time.
+    readers: Mutex<Vec<Registry>>,
     key: PseudonymKey,
     position: AtomicU64,
     pending: AtomicU64,
@@ -154,6 +161,7 @@ impl Service {
             writer_pool,
             published: folder.published(),
             registry: Mutex::new(registry),
+            readers: Mutex::default(),
             key,
             position: AtomicU64::new(folder.last_position()),
             pending: AtomicU64::new(0),
@@ -195,15 +203,15 @@ impl Service {
             .command(|reply| Command::Submit { submitted: Box::new(submitted), prepared: Some(prepared), reply })
             .await?;
         match accepted {
-            Accepted::Known(known) => self.known(&application, known, deadline).await,
-            Accepted::New { position, snapshot, again } => {
+            Accepted::Known(known) => self.stand(self.known(&application, known, deadline).await?),
+            Accepted::New { position, again } => {
                 self.again(&again);
                 let pending = pending_document(&application, position);
-                let answer = self.start(Job { position, ..job }, Some(snapshot), permit)?;
+                let answer = self.start(Job { position, ..job }, permit)?;
                 match tokio::time::timeout_at(deadline.into(), answer).await {
-                    Ok(Ok(result)) => result,
+                    Ok(Ok(result)) => self.stand(result?),
                     Ok(Err(_)) => Err(ServiceError::Internal),
-                    Err(_) => Ok(pending),
+                    Err(_) => self.stand(pending),
                 }
             }
         }
@@ -215,7 +223,7 @@ impl Service {
     /// [`ServiceError::NotFound`].
     pub async fn document(&self, application: &str) -> Result<CheckDocument, ServiceError> {
         let found = self.shared.registry().application(application).map_err(internal)?;
-        render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)
+        self.stand(render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)?)
     }
 
     /// Takes an application back. It leaves no reference, and checks that rested on it are decided anew.
@@ -277,7 +285,7 @@ impl Service {
             let _ = reply.send(result);
         });
         self.shared.pool.spawn(move || match restore(&shared, position) {
-            Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+            Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), done),
             Ok(None) => done(Err(ServiceError::Internal)),
             Err(error) => done(Err(error)),
         });
@@ -439,7 +447,6 @@ impl Service {
     fn start(
         &self,
         job: Job,
-        snapshot: Option<Arc<Snapshot>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<oneshot::Receiver<Result<CheckDocument, ServiceError>>, ServiceError> {
         let (reply, answer) = oneshot::channel();
@@ -450,7 +457,7 @@ impl Service {
             // Nobody may be waiting any more.
             let _ = reply.send(result);
         });
-        self.shared.pool.spawn(move || decide_and_log(shared, sender, Arc::new(job), snapshot, done));
+        self.shared.pool.spawn(move || decide_and_log(shared, sender, Arc::new(job), done));
         Ok(answer)
     }
 
@@ -466,7 +473,7 @@ impl Service {
                 drop(counted);
             });
             self.shared.pool.spawn(move || match restore(&shared, position) {
-                Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+                Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), done),
                 Ok(None) => done(Err(ServiceError::NotFound { what: "submission" })),
                 Err(error) => done(Err(error)),
             });
@@ -576,6 +583,10 @@ fn judge_capture(
 fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> {
     let record = Folder::record(&shared.dir, position).map_err(internal)?;
     let Some(Event::Submitted(submitted)) = record.map(|r| r.event) else { return Ok(None) };
+    job_of(shared, position, &submitted).map(Some)
+}
+
+fn job_of(shared: &Shared, position: u64, submitted: &Submitted) -> Result<Job, ServiceError> {
     let models = &shared.models;
     let biometrics = submitted.biometrics.restore().map_err(internal)?;
     let prepared = Prepared::new(models.model, models.cohort, &biometrics);
@@ -588,7 +599,7 @@ fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> 
         None => Vec::new(),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    Ok(Some(Job::new(position, &submitted, &biometrics, chip, findings, probe)))
+    Ok(Job::new(position, submitted, &biometrics, chip, findings, probe))
 }
 
 type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;
@@ -601,19 +612,11 @@ fn finish(done: &Mutex<Option<Done>>, result: Result<CheckDocument, ServiceError
 
 /// Searches and hands the decision to the writer. When a reference that it rests on was withdrawn meanwhile, it is
 /// searched for again.
-fn decide_and_log(
-    shared: Arc<Shared>,
-    sender: Sender<Command>,
-    job: Arc<Job>,
-    snapshot: Option<Arc<Snapshot>>,
-    done: Done,
-) {
-    let snapshot = snapshot.unwrap_or_else(|| shared.published.load_full());
-    let (document, decided) = match job.decide(&shared, &snapshot) {
+fn decide_and_log(shared: Arc<Shared>, sender: Sender<Command>, job: Arc<Job>, done: Done) {
+    let (document, decided) = match job.decide(&shared) {
         Ok(decided) => decided,
         Err(error) => return done(Err(error)),
     };
-    drop(snapshot);
     // What is to be done if the writer is gone must be kept outside the command that would take it along.
     let done = Arc::new(Mutex::new(Some(done)));
     let (then, again) = (done.clone(), sender.clone());
@@ -626,7 +629,7 @@ fn decide_and_log(
         Ok(false) => {
             let Some(done) = then.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
             let pool = shared.clone();
-            pool.pool.spawn(move || decide_and_log(shared, again, job, None, done));
+            pool.pool.spawn(move || decide_and_log(shared, again, job, done));
         }
     });
     if sender.send(Command::Decide { decided: Box::new(decided), reply }).is_err() {
@@ -675,6 +678,8 @@ fn pending_document(application: &str, position: u64) -> CheckDocument {
         candidates: Vec::new(),
         chip: None,
         basis: None,
+        standing: None,
+        waits_for: None,
         took_ms: 0.0,
     }
 }

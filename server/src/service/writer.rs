@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use duynhat_engine::gallery::{Flushed, Prepared, Snapshot};
+use duynhat_engine::gallery::{Flushed, Prepared};
 use duynhat_engine::log::projection::{self, Applicable};
 use duynhat_engine::log::{
     Decided, Enrolled, Event, EventLog, LogError, Record, SecondApproval, Submitted, Withdrawn, gather,
@@ -34,7 +34,6 @@ pub(super) enum Accepted {
     /// Appended just now, durable, and visible to every later check.
     New {
         position: u64,
-        snapshot: Arc<Snapshot>,
         /// Submissions whose decisions rested on the superseded one.
         again: Vec<u64>,
     },
@@ -71,7 +70,25 @@ pub(super) enum Command {
         references: Vec<(Enrolled, Prepared)>,
         reply: Reply<u64>,
     },
+    /// An event made from the state as it is: all that came before is applied, and nothing shares its sync. Answers with
+    /// the submissions to be decided anew.
+    Exclusive {
+        make: Make,
+        reply: Reply<Vec<u64>>,
+    },
     Close,
+}
+
+/// Makes an event from the state, or says why not.
+pub(super) type Make = Box<dyn FnOnce(&Folder) -> Result<Made, ServiceError> + Send>;
+
+/// An event to be written.
+pub(super) struct Made {
+    pub event: Event,
+    /// Features of the reference that it makes, if it makes one.
+    pub prepared: Option<Prepared>,
+    /// Submissions whose decisions rested on what the event takes away.
+    pub again: Vec<u64>,
 }
 
 /// An answer held back until its group is durable and applied.
@@ -84,6 +101,7 @@ enum Held {
     },
 }
 
+#[derive(Default)]
 struct Group {
     records: Vec<(Event, Option<Prepared>)>,
     held: Vec<Held>,
@@ -228,14 +246,32 @@ impl Writer<'_> {
         if !self.catch_up() {
             return waiting.into_iter().for_each(|command| self.no_room(command));
         }
-        let mut group = Group { records: Vec::new(), held: Vec::new() };
+        let mut group = Group::default();
         for command in std::mem::take(&mut self.deferred).into_iter().chain(waiting) {
-            group.take(&self.folder, self.shared, command);
-        }
-        if group.records.is_empty() {
-            return release(group.held, &Ok(()));
+            match command {
+                Command::Exclusive { make, reply } => {
+                    self.write(std::mem::take(&mut group));
+                    self.exclusive(make, reply);
+                }
+                command => group.take(&self.folder, command),
+            }
         }
         self.write(group);
+    }
+
+    /// One event on the state as it is.
+    fn exclusive(&mut self, make: Make, reply: Reply<Vec<u64>>) {
+        if self.behind.is_some() {
+            return drop(reply.send(Err(ServiceError::DiskFull)));
+        }
+        match make(&self.folder) {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(Made { event, prepared, again }) => {
+                let reply = move |r: Result<(), _>| drop(reply.send(r.map(|()| again)));
+                let held = vec![Held::Reply(Box::new(reply))];
+                self.write(Group { records: vec![(event, prepared)], held });
+            }
+        }
     }
 
     /// Decisions wait for room, all else is refused: its sender is there to try again.
@@ -248,6 +284,14 @@ impl Writer<'_> {
 
     fn write(&mut self, group: Group) {
         let Group { records, held } = group;
+        if records.is_empty() {
+            return release(held, &Ok(()));
+        }
+        if self.behind.is_some() {
+            // The registry has no room for what is in the log already.
+            let events = records.into_iter().map(|(event, _)| event).collect();
+            return self.defer(events, held);
+        }
         if self.shared.stopped.load(Ordering::Acquire) {
             return release(held, &Err(ServiceError::Unavailable));
         }
@@ -341,6 +385,7 @@ fn refuse(command: Command, error: ServiceError) {
         Command::Withdraw { reply, .. } => drop(reply.send(Err(error))),
         Command::Approve { reply, .. } => drop(reply.send(Err(error))),
         Command::Enrol { reply, .. } => drop(reply.send(Err(error))),
+        Command::Exclusive { reply, .. } => drop(reply.send(Err(error))),
         Command::Close => {}
     }
 }
@@ -375,7 +420,7 @@ impl Group {
         folder.journal.last_position() + 1 + self.records.len() as u64
     }
 
-    fn take(&mut self, folder: &Folder, shared: &Arc<Shared>, command: Command) {
+    fn take(&mut self, folder: &Folder, command: Command) {
         match command {
             Command::Submit { submitted, prepared, reply } => match self.submit(folder, &submitted) {
                 Err(error) => drop(reply.send(Err(error))),
@@ -387,11 +432,8 @@ impl Group {
                 Ok(Ok(again)) => {
                     let position = self.next_position(folder);
                     self.records.push((Event::Submitted(*submitted), prepared));
-                    let shared = shared.clone();
-                    self.held.push(Held::Reply(Box::new(move |r| {
-                        let snapshot = shared.published.load_full();
-                        drop(reply.send(r.map(|()| Accepted::New { position, snapshot, again })));
-                    })));
+                    let reply = move |r: Result<(), _>| drop(reply.send(r.map(|()| Accepted::New { position, again })));
+                    self.held.push(Held::Reply(Box::new(reply)));
                 }
             },
             Command::Decide { decided, reply } => {
@@ -428,7 +470,7 @@ impl Group {
                 self.records.extend(references.into_iter().map(|(e, p)| (Event::Enrolled(e), Some(p))));
                 self.held.push(Held::Reply(Box::new(move |r| drop(reply.send(r.map(|()| first))))));
             }
-            Command::Close => {}
+            Command::Exclusive { .. } | Command::Close => {}
         }
     }
 
