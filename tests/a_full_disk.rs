@@ -86,7 +86,7 @@ async fn a_full_disk_refuses_new_work_answers_searches_and_recovers() {
     until("ready again, without being asked for a check", async || server.get("/readyz").await.status == 200).await;
     let again = server.post("/v1/checks", &first_issue("A-1", 2)).await;
     assert_eq!(again.member("decision"), "clear", "{}", again.text);
-    assert_eq!(again.json.get_u64("position"), Some(4), "created, two for A-0, then this: {}", again.text);
+    assert_eq!(again.json.get_u64("position"), Some(5), "created, the policy, two for A-0, then this: {}", again.text);
     server.end().await;
 }
 
