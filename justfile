@@ -50,6 +50,10 @@ faults:
 bitflips flips="10000":
     DUYNHAT_FLIPS={{ flips }} cargo test -p duynhat-tests --test bit_flips -- --nocapture
 
+# what searches and checks take before, during and in the minute after many enrolments
+stall enrolments="10000" seconds="60":
+    DUYNHAT_ENROLMENTS={{ enrolments }} DUYNHAT_SECONDS={{ seconds }} cargo test -p duynhat-tests --test enrolments_do_not_stall -- --nocapture
+
 # kill -9 under load, again and again
 torture kills="300" clients="32":
     DUYNHAT_KILLS={{ kills }} DUYNHAT_CLIENTS={{ clients }} cargo test -p duynhat-tests --test torture -- --nocapture
