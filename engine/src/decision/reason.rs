@@ -95,6 +95,8 @@ pub enum Reason {
     OneSourceAlone,
     /// The claimed record is not this person's.
     ClaimedRecordDiffers,
+    /// The claimed record is this person's by the fingers and not by the face, or the other way round.
+    ClaimedSourcesDisagree,
     /// The portrait on the chip is not this person's.
     ChipPortraitDiffers,
     /// Nothing is enrolled under the claimed identity.
@@ -149,6 +151,7 @@ impl Reason {
             Self::ResemblesAnotherSubject => "resembles_another_subject",
             Self::OneSourceAlone => "one_source_alone",
             Self::ClaimedRecordDiffers => "claimed_record_differs",
+            Self::ClaimedSourcesDisagree => "claimed_sources_disagree",
             Self::ChipPortraitDiffers => "chip_portrait_differs",
             Self::ClaimedRecordUnknown => "claimed_record_unknown",
             Self::NoClaimedRecord => "no_claimed_record",
@@ -188,6 +191,7 @@ impl Reason {
             Self::FoundUnderAnotherIdentity => Outcome::Duplicate,
             Self::ClaimedRecordDiffers | Self::ChipPortraitDiffers => Outcome::Mismatch,
             Self::ResemblesAnotherSubject
+            | Self::ClaimedSourcesDisagree
             | Self::ClaimedRecordUnknown
             | Self::NoClaimedRecord
             | Self::ManyFingersMissing { .. }
@@ -239,6 +243,9 @@ impl Reason {
                 "one source alone carries the resemblance, which is never enough to call it a duplicate".into()
             }
             Self::ClaimedRecordDiffers => "the claimed record is not this person's".into(),
+            Self::ClaimedSourcesDisagree => {
+                "of the claimed record and this person, fingers and face say different things; people must look".into()
+            }
             Self::ChipPortraitDiffers => "the portrait on the chip is not this person's".into(),
             Self::ClaimedRecordUnknown => "no reference is enrolled for the claimed identity".into(),
             Self::NoClaimedRecord => "this purpose needs the applicant's own record to be named".into(),
@@ -305,6 +312,9 @@ impl Reason {
                 "chỉ một nguồn sinh trắc học cho thấy sự giống nhau, chưa đủ để kết luận là trùng".into()
             }
             Self::ClaimedRecordDiffers => "hồ sơ đã khai không phải của người này".into(),
+            Self::ClaimedSourcesDisagree => {
+                "vân tay và khuôn mặt cho kết quả trái ngược khi so với hồ sơ đã khai; cần cán bộ xem xét".into()
+            }
             Self::ChipPortraitDiffers => "ảnh chân dung trong chip không phải của người này".into(),
             Self::ClaimedRecordUnknown => "chưa có dữ liệu sinh trắc học nào của danh tính đã khai".into(),
             Self::NoClaimedRecord => "mục đích này cần nêu hồ sơ của chính người đề nghị".into(),
