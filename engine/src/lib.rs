@@ -5,6 +5,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`codec`] | how structured records become bytes (bincode) |
+//! | [`storage`] | what journal and gallery ask of a file system; one in memory for tests, and faults on purpose |
 //! | [`template`] | domain types and codecs of the standards; no I/O |
 //! | [`kernel`] | slices in, scores out, one dispatch by CPU |
 //! | [`likelihood`] | curves from scores to likelihood ratios and false match rates, whatever was compared |
@@ -25,4 +26,5 @@ pub mod kernel;
 pub mod likelihood;
 pub mod log;
 pub mod search;
+pub mod storage;
 pub mod template;

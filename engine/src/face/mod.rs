@@ -30,9 +30,9 @@ pub use calibration::{
 };
 pub use drive::{Candidate, Candidates, Pair, all_pairs, search_blocks};
 pub use encode::{FaceBlockBytes, encode_block};
-pub use hubness::{Hub, Hubness};
+pub use hubness::{Hub, Hubness, hub_limit};
 pub use layout::{AlignedBytes, ENTRIES_MAX, FaceBlock, Originals, Plane};
-pub use plan::Plan;
+pub use plan::{Plan, PlanKey, Plans};
 pub use probe::{FaceProbe, ProbeBatch};
 
 use crate::kernel::{Isa, dot_f32};

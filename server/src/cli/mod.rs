@@ -4,6 +4,7 @@
 
 pub mod calibrate;
 pub mod capacity;
+pub mod capacity_faces;
 pub mod collection;
 pub mod compare;
 pub mod demo;

@@ -17,7 +17,7 @@ pub struct ReverifyArgs {
     /// The data folder.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Where `duplicates.csv` and `summary.txt` go; made when it is not there.
+    /// Where `duplicates.csv`, `hubs.csv` and `summary.txt` go; made when it is not there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Fingers of each reference that are screened, 1 to 4.
@@ -42,6 +42,7 @@ struct Summary {
     policy: String,
     seconds: f64,
     pairs_per_s: f64,
+    face_hubs: usize,
 }
 
 /// Reverifies.
@@ -108,6 +109,13 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         );
     }
     write_whole(&path, csv.as_bytes())?;
+    let hubs = done.hubs(snapshot.rows());
+    let mut csv = String::from("subject,position,neighbours\n");
+    for (row, neighbours) in &hubs {
+        let position = snapshot.position_of(*row)?.unwrap_or_default();
+        csv += &format!("{},{position},{neighbours}\n", snapshot.subject(*row)?);
+    }
+    write_whole(&args.out.join("hubs.csv"), csv.as_bytes())?;
     let live = snapshot.live();
     let pairs = live * live.saturating_sub(1) / 2;
     let summary = Summary {
@@ -120,10 +128,12 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         policy: policy.version(),
         seconds: (seconds * 1e3).round() / 1e3,
         pairs_per_s: (pairs as f64 / seconds.max(1e-9)).round(),
+        face_hubs: hubs.len(),
     };
     let text = format!(
         "{} references, {} pairs in {:.1} s ({} pairs/s), log position {}\n\
          suspected duplicates: {} ({} duplicate, {} for review) by policy {}\n\
+         faces near too many others: {} (hubs.csv)\n\
          listed in {}\n",
         grouped(summary.references),
         grouped(summary.pairs),
@@ -134,6 +144,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         summary.duplicate,
         summary.review,
         summary.policy,
+        summary.face_hubs,
         path.display()
     );
     write_whole(&args.out.join("summary.txt"), text.as_bytes())?;

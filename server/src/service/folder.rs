@@ -15,6 +15,7 @@ use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::gallery::{FolderLock, Gallery, GalleryError, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
 use duynhat_engine::log::{Created, Event, EventLog, FileJournal, JournalReader, LogError, Record};
+use duynhat_engine::storage::{self, Storage};
 
 use super::key::PseudonymKey;
 use crate::registry::{Registry, RegistryError};
@@ -97,21 +98,32 @@ impl Folder {
     /// # Errors
     /// Another process writes it, damage with file and offset, I/O.
     pub fn open(dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
+        Self::open_in(storage::disk(), dir, model, cohort)
+    }
+
+    /// [`Folder::open`] with journal and gallery in a storage; the lock, the key and the registry are files of the real
+    /// file system all the same.
+    ///
+    /// # Errors
+    /// Another process writes it, damage with file and offset, I/O.
+    pub fn open_in(storage: Arc<dyn Storage>, dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
         };
-        std::fs::create_dir_all(dir).map_err(io(dir))?;
+        storage::make_dir(&storage::Disk, dir).map_err(io(dir))?;
         let lock = FolderLock::acquire(dir)?;
         let keys = dir.join("keys");
-        std::fs::create_dir_all(&keys).map_err(io(&keys))?;
+        storage::make_dir(&storage::Disk, &keys).map_err(io(&keys))?;
         let key_path = keys.join("identity.key");
         PseudonymKey::open(&key_path).map_err(io(&key_path))?;
 
         let logs = log_dir(dir);
-        let journal = match FileJournal::open(&logs) {
+        let journal = match FileJournal::open_in(storage.clone(), &logs) {
             Ok(journal) => journal,
-            Err(LogError::Missing { .. }) => FileJournal::create(&logs, new_id().map_err(io(&logs))?)?,
+            Err(LogError::Missing { .. }) => {
+                FileJournal::create_in(storage.clone(), &logs, new_id().map_err(io(&logs))?)?
+            }
             Err(e) => return Err(e.into()),
         };
         let mut journal = journal;
@@ -122,7 +134,7 @@ impl Folder {
             journal.append(&[Event::Created(created)])?;
         }
         let id = check_created(&logs, model)?;
-        let mut gallery = Gallery::open(&gallery_dir(dir), id, model.id(), true)?;
+        let mut gallery = Gallery::open_in(storage, &gallery_dir(dir), id, model.id(), true)?;
         let mut registry = Registry::open(&registry_path(dir), id)?;
         let from = gallery.replay_from().min(registry.applied()? + 1);
         let mut reader = JournalReader::open(&logs, from)?;

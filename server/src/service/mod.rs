@@ -29,6 +29,7 @@ use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::{Enrolled, Event, PolicyAdopted, SecondApproval, StoredBiometrics, Submitted};
 use duynhat_engine::search::Probe;
+use duynhat_engine::storage::{self, Storage};
 use duynhat_engine::template::{Biometrics, Outcome, Purpose};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -79,12 +80,14 @@ pub struct ServiceOptions {
     pub policy: Option<Policy>,
     /// The face calibration from here on; `None` as for the policy.
     pub face_calibration: Option<FaceCalibration>,
+    /// Where journal and gallery lie; tests put faults here.
+    pub storage: Arc<dyn Storage>,
 }
 
 impl Default for ServiceOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { threads, pending_max: 512, policy: None, face_calibration: None }
+        Self { threads, pending_max: 512, policy: None, face_calibration: None, storage: storage::disk() }
     }
 }
 
@@ -137,7 +140,8 @@ impl Service {
                 .map_err(|e| io(std::io::Error::other(e)))
         };
         let (pool, writer_pool) = (pool("search")?, pool("layout")?);
-        let mut folder = pool.install(|| Folder::open(dir, models.model, models.cohort))?;
+        let storage = options.storage.clone();
+        let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort))?;
         let policy = adopt(&mut folder, &mut models, &options)?;
         let registry = Registry::open(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;
