@@ -98,6 +98,8 @@ pub enum Reason {
     OneSourceAlone,
     /// The claimed record is not this person's.
     ClaimedRecordDiffers,
+    /// The claimed record is this person's by the fingers and not by the face, or the other way round.
+    ClaimedSourcesDisagree,
     /// The portrait on the chip is not this person's.
     ChipPortraitDiffers,
     /// The fingers are the claimed record's, the face is not.
@@ -161,6 +163,7 @@ impl Reason {
             Self::ResemblesAnotherSubject => "resembles_another_subject",
             Self::OneSourceAlone => "one_source_alone",
             Self::ClaimedRecordDiffers => "claimed_record_differs",
+            Self::ClaimedSourcesDisagree => "claimed_sources_disagree",
             Self::ChipPortraitDiffers => "chip_portrait_differs",
             Self::FaceDiffersFromRecord => "face_differs_from_record",
             Self::FingersDifferFromRecord => "fingers_differ_from_record",
@@ -211,6 +214,7 @@ impl Reason {
             | Self::FingersDifferFromRecord
             | Self::HandsSwapped
             | Self::OnFraudList
+            | Self::ClaimedSourcesDisagree
             | Self::ClaimedRecordUnknown
             | Self::NoClaimedRecord
             | Self::ManyFingersMissing { .. }
@@ -263,6 +267,9 @@ impl Reason {
                 "one source alone carries the resemblance, which is never enough to call it a duplicate".into()
             }
             Self::ClaimedRecordDiffers => "the claimed record is not this person's".into(),
+            Self::ClaimedSourcesDisagree => {
+                "of the claimed record and this person, fingers and face say different things; people must look".into()
+            }
             Self::ChipPortraitDiffers => "the portrait on the chip is not this person's".into(),
             Self::FaceDiffersFromRecord => "the fingers are the claimed record's, the face is not".into(),
             Self::FingersDifferFromRecord => "the face is the claimed record's, the fingers are not".into(),
@@ -341,6 +348,9 @@ impl Reason {
                 "chỉ một nguồn sinh trắc học cho thấy sự giống nhau, chưa đủ để kết luận là trùng".into()
             }
             Self::ClaimedRecordDiffers => "hồ sơ đã khai không phải của người này".into(),
+            Self::ClaimedSourcesDisagree => {
+                "vân tay và khuôn mặt cho kết quả trái ngược khi so với hồ sơ đã khai; cần cán bộ xem xét".into()
+            }
             Self::ChipPortraitDiffers => "ảnh chân dung trong chip không phải của người này".into(),
             Self::FaceDiffersFromRecord => "vân tay là của hồ sơ đã khai, khuôn mặt thì không".into(),
             Self::FingersDifferFromRecord => "khuôn mặt là của hồ sơ đã khai, vân tay thì không".into(),

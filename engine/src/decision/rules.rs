@@ -149,9 +149,15 @@ pub fn decide(
     }
     let own = verdict.judged.iter().filter(|j| j.claimed);
     // Each reference of the claimed subject at the threshold for what could be compared of it.
-    let own_matches = own.clone().any(|j| j.fused.score >= j.thresholds.claim && !j.fused.shares.is_empty());
+    let matches = |j: &&Judged| j.fused.score >= j.thresholds.claim && !j.fused.shares.is_empty();
+    let own_matches = own.clone().any(|j| matches(&j));
+    // One reference where both agree is enough; a swapped photo or borrowed fingers agree with none.
+    let own_agrees = own.clone().any(|j| matches(&j) && !j.fused.disagree);
     match (question.claimed, question.purpose.claim_rule()) {
-        (Claimed::Found, _) if own_matches => verdict.findings.push(Outcome::Confirmed),
+        (Claimed::Found, _) if own_agrees => verdict.findings.push(Outcome::Confirmed),
+        // Said already, and of which.
+        (Claimed::Found, _) if own_matches && (faces || fingers) => {}
+        (Claimed::Found, _) if own_matches => verdict.add(Reason::ClaimedSourcesDisagree),
         (Claimed::Found, _) => verdict.add(Reason::ClaimedRecordDiffers),
         (Claimed::Chip(true), _) => verdict.findings.push(Outcome::Confirmed),
         (Claimed::Chip(false), _) => verdict.add(Reason::ChipPortraitDiffers),
