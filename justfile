@@ -24,6 +24,10 @@ bench filter="":
 demo *arguments:
     cargo run --release --locked -- demo {{ arguments }}
 
+# predicted against measured false positives of synthetic strangers; minutes
+thresholds people="4000":
+    DUYNHAT_PEOPLE={{ people }} cargo test --release --locked -p duynhat-tests --test thresholds_hold -- --nocapture
+
 # error rates over the collections in $DUYNHAT_DATA/finger
 eval:
     cargo run --release --locked -- evaluate finger {{ data }}/finger/* --out {{ out }}/evaluate-finger
@@ -35,6 +39,28 @@ fuzz seconds="300":
         cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
             -max_total_time={{ seconds }} -max_len=4096 || exit 1; \
     done
+
+# power cuts: more of what may survive each of them, over several scripts
+power-cuts cuts="20" seeds="1 2 3":
+    for seed in {{ seeds }}; do \
+        DUYNHAT_SEED=$seed DUYNHAT_CUTS_PER_CALL={{ cuts }} cargo test -p duynhat-tests --test power_cuts -- --nocapture || exit 1; \
+    done
+
+# an error, or no room, at every call of the storage
+faults:
+    DUYNHAT_FAULTS=all cargo test -p duynhat-tests --test failing_disks -- --nocapture
+
+# flipped bits over a data folder
+bitflips flips="10000":
+    DUYNHAT_FLIPS={{ flips }} cargo test -p duynhat-tests --test bit_flips -- --nocapture
+
+# what searches and checks take before, during and in the minute after many enrolments
+stall enrolments="10000" seconds="60":
+    DUYNHAT_ENROLMENTS={{ enrolments }} DUYNHAT_SECONDS={{ seconds }} cargo test -p duynhat-tests --test enrolments_do_not_stall -- --nocapture
+
+# kill -9 under load, again and again
+torture kills="300" clients="32":
+    DUYNHAT_KILLS={{ kills }} DUYNHAT_CLIENTS={{ clients }} cargo test -p duynhat-tests --test torture -- --nocapture
 
 # the book, links checked, into target/book
 docs:

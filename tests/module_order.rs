@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 /// Low to high; modules of one row do not know each other.
 const ORDER: &[&[&str]] = &[
     &["codec"],
+    &["storage"],
     &["template"],
     &["kernel"],
+    &["likelihood"],
     &["finger", "face"],
     &["gallery"],
     &["log"],

@@ -6,7 +6,7 @@
 
 use duynhat_datasets::{People, Settings};
 use duynhat_engine::finger::{
-    Calibration, Cohort, CompareProbe, FeatureError, FingerFeatures, Model, Scratch, compare, normalise,
+    Calibration, Cohort, CompareProbe, FeatureError, FingerFeatures, Model, Scratch, compare, evidence, normalise,
 };
 use duynhat_engine::template::{FingerPosition, Minutia};
 use rayon::prelude::*;
@@ -28,13 +28,7 @@ impl Random {
 }
 
 fn minutia(x: i32, y: i32, angle: i32) -> Minutia {
-    Minutia {
-        x: x.clamp(0, 4000) as u16,
-        y: y.clamp(0, 4000) as u16,
-        angle: angle as u16,
-        kind_code: 1,
-        quality: 100,
-    }
+    Minutia { x: x.clamp(0, 4000) as u16, y: y.clamp(0, 4000) as u16, angle: angle as u16, kind_code: 1, quality: 100 }
 }
 
 /// A lattice of `side` columns and rows every `pitch` quarter pixels, each place off by up to `jitter`.
@@ -132,7 +126,7 @@ fn wolves_that_are_not_refused_resemble_hardly_anybody() {
             continue;
         };
         let probe = CompareProbe::new(model, features.view());
-        let own = cohort.statistics(&minutiae);
+        let (own, weight) = (cohort.statistics(&minutiae), evidence(&minutiae));
         let scores: Vec<f32> = others
             .par_iter()
             .map_init(Scratch::new, |scratch, (other, level)| {
@@ -140,9 +134,9 @@ fn wolves_that_are_not_refused_resemble_hardly_anybody() {
             })
             .collect();
         for extractor in ["synthetic", "mindtct"] {
-            let reached =
-                scores.iter().filter(|&&s| calibration.fmr(s, extractor, "synthetic") <= 1e-3).count();
-            let best = scores.iter().map(|&s| calibration.llr(s, extractor, "synthetic").llr).fold(f32::MIN, f32::max);
+            let reached = scores.iter().filter(|&&s| calibration.fmr(s, extractor, "synthetic") <= 1e-3).count();
+            let best =
+                scores.iter().map(|&s| calibration.llr(s, extractor, "synthetic", weight).llr).fold(f32::MIN, f32::max);
             println!("{name} ({} minutiae, {extractor}): reaches {reached}, best {best:.1}", minutiae.len());
             let own_print = usize::from(name == "a fair print");
             if reached > REACHED_MAX + own_print || (best > LLR_WOLF_MAX && own_print == 0) {

@@ -31,6 +31,14 @@ enum Command {
     Identify(cli::identify::IdentifyArgs),
     /// Compare with one subject of a data folder (1:1).
     Verify(cli::verify::VerifyArgs),
+    /// Look at cases and judge them.
+    Cases(cli::cases::CasesArgs),
+    /// The list of confirmed frauds: searched, never enrolled.
+    Frauds(cli::cases::FraudsArgs),
+    /// Make past decisions again and see that they are the same.
+    Replay(cli::replay::ReplayArgs),
+    /// Make past decisions again by another policy and list those that would change.
+    Shadow(cli::replay::ShadowArgs),
     /// Measure this machine on synthetic people.
     Capacity(cli::capacity::CapacityArgs),
     /// Compare two finger templates.
@@ -49,6 +57,12 @@ enum Command {
     Calibrate(cli::calibrate::CalibrateArgs),
     /// Learn the fingerprint model.
     Train(cli::train::TrainArgs),
+    /// Show or check a decision policy.
+    Policy(cli::policy::PolicyArgs),
+    /// Say in words why a check was decided as it was.
+    Explain(cli::explain::ExplainArgs),
+    /// Count missing fingers by station and operator.
+    Exceptions(cli::exceptions::ExceptionsArgs),
 }
 
 /// The command line's definition, for whoever checks or documents it.
@@ -74,6 +88,10 @@ pub fn main() -> ExitCode {
         Command::Import(args) => cli::import::run(args),
         Command::Identify(args) => cli::identify::run(args),
         Command::Verify(args) => cli::verify::run(args),
+        Command::Cases(args) => cli::cases::run(args),
+        Command::Frauds(args) => cli::cases::run_frauds(args),
+        Command::Replay(args) => cli::replay::run(args),
+        Command::Shadow(args) => cli::replay::run_shadow(args),
         Command::Capacity(args) => cli::capacity::run(args),
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),
@@ -83,6 +101,9 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => cli::evaluate::run(args),
         Command::Calibrate(args) => cli::calibrate::run(args),
         Command::Train(args) => cli::train::run(args),
+        Command::Policy(args) => cli::policy::run(args),
+        Command::Explain(args) => cli::explain::run(args),
+        Command::Exceptions(args) => cli::exceptions::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

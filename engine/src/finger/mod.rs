@@ -10,8 +10,10 @@ mod geometry;
 mod model;
 pub mod screen;
 
-pub use calibration::{CALIBRATION_FORMAT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr};
-pub(crate) use calibration::{Curve, pair_name};
+pub(crate) use calibration::pair_name;
+pub use calibration::{
+    CALIBRATION_FORMAT, CURVE_DEFAULT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr, evidence,
+};
 pub(crate) use cohort::learn as learn_levels;
 pub use cohort::{
     COHORT_PRINTS_MAX, COHORT_PRINTS_MIN, COHORT_WEIGHTS, Cohort, CohortError, CohortStatistics, normalise,

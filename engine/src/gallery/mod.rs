@@ -16,6 +16,7 @@ mod column;
 mod error;
 mod faces;
 mod files;
+mod flush;
 mod lock;
 mod map;
 mod overlay;
@@ -33,12 +34,15 @@ pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
 pub use files::{GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
-pub use overlay::Overlay;
+pub use overlay::{Overlay, STRIPE_ROWS};
 pub use payload::{Prints, StoredPrint};
 pub use reference::{Prepared, PreparedFinger, Reference};
 pub use snapshot::Snapshot;
 
+use crate::face::Plans;
+use crate::storage::{self, Storage};
 use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
 
 /// Whole blocks in memory from which on [`Gallery::wants_flush`] holds: 4,096 references.
@@ -50,6 +54,7 @@ const BASIS_SEED: u64 = 1;
 
 /// The writer's side of the gallery.
 pub struct Gallery {
+    storage: Arc<dyn Storage>,
     dir: PathBuf,
     id: [u8; 16],
     finger_model: String,
@@ -64,6 +69,8 @@ pub struct Gallery {
     partial: Vec<Arc<Reference>>,
     overlay: Overlay,
     models: Arc<FaceModels>,
+    /// How the faces of each stripe are searched: measured once, never changes an answer.
+    plans: Arc<Plans>,
     rows: u64,
     replay_from: u64,
     published: Arc<ArcSwap<Snapshot>>,
@@ -76,8 +83,23 @@ impl Gallery {
     /// # Errors
     /// Damage with file and offset, another gallery's files, another model, an unknown format version, I/O.
     pub fn open(dir: &Path, id: [u8; 16], finger_model: &str, writable: bool) -> Result<Self, GalleryError> {
-        let manifest: Option<Manifest> = files::read_record(&dir.join("MANIFEST"), MANIFEST_MAGIC)?;
+        Self::open_in(storage::disk(), dir, id, finger_model, writable)
+    }
+
+    /// [`Gallery::open`] in a storage.
+    ///
+    /// # Errors
+    /// Damage with file and offset, another gallery's files, another model, an unknown format version, I/O.
+    pub fn open_in(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        id: [u8; 16],
+        finger_model: &str,
+        writable: bool,
+    ) -> Result<Self, GalleryError> {
+        let manifest: Option<Manifest> = files::read_record(&*storage, &dir.join("MANIFEST"), MANIFEST_MAGIC)?;
         let mut gallery = Self {
+            storage,
             dir: dir.into(),
             id,
             finger_model: finger_model.to_owned(),
@@ -89,12 +111,14 @@ impl Gallery {
             partial: Vec::new(),
             overlay: Overlay::default(),
             models: Arc::default(),
+            plans: Arc::default(),
             rows: 0,
             replay_from: 1,
             published: Arc::new(ArcSwap::from_pointee(Snapshot {
                 filed: Arc::default(),
                 tail: Vec::new(),
                 models: Arc::default(),
+                plans: Arc::default(),
                 overlay: Overlay::default(),
                 rows: 0,
                 position: 0,
@@ -119,7 +143,7 @@ impl Gallery {
         self.models = Arc::new(models.map_err(|what| GalleryError::corrupt(&path, 16, what))?);
         let mut filed = Vec::new();
         for number in 0..manifest.stripes {
-            let (stripe, blocks) = StripeFiles::open(&self.dir, number, self.id)?;
+            let (stripe, blocks) = StripeFiles::open(self.storage.clone(), &self.dir, number, self.id)?;
             self.stripes.push(stripe);
             for block in blocks {
                 // A crash between directory and manifest leaves blocks that the manifest does not know: their rows
@@ -146,7 +170,7 @@ impl Gallery {
         self.filed = Arc::new(filed);
         self.replay_from = manifest.replay_from;
         let overlay_path = self.dir.join("OVERLAY");
-        let overlay: Option<StoredOverlay> = files::read_record(&overlay_path, OVERLAY_MAGIC)?;
+        let overlay: Option<StoredOverlay> = files::read_record(&*self.storage, &overlay_path, OVERLAY_MAGIC)?;
         if let Some(stored) = overlay {
             if stored.gallery != self.id {
                 return Err(GalleryError::Foreign { path: overlay_path });
@@ -266,6 +290,7 @@ impl Gallery {
             filed: self.filed.clone(),
             tail: self.whole.iter().chain(&self.pieces).cloned().collect(),
             models: self.models.clone(),
+            plans: self.plans.clone(),
             overlay: self.overlay.clone(),
             rows: self.rows,
             position,
@@ -280,41 +305,5 @@ impl Gallery {
     /// Whether enough whole blocks wait in memory for a flush to be worth it.
     pub fn wants_flush(&self) -> bool {
         self.writable && self.whole.len() >= FLUSH_BLOCKS
-    }
-
-    /// Writes whole blocks and the overlay to the files; `applied` is the last log position applied. A failure leaves
-    /// the files as they were and the gallery as it was: searches go on, and the next flush tries again.
-    ///
-    /// # Errors
-    /// I/O, a full disk among it.
-    pub fn flush(&mut self, applied: u64) -> Result<(), GalleryError> {
-        if !self.writable {
-            return Ok(());
-        }
-        std::fs::create_dir_all(&self.dir).map_err(|e| GalleryError::io(&self.dir, e))?;
-        while !self.whole.is_empty() {
-            if self.stripes.last().is_none_or(StripeFiles::is_full) {
-                self.stripes.push(StripeFiles::create(&self.dir, self.stripes.len() as u32, self.id)?);
-            }
-            let Some(stripe) = self.stripes.last_mut() else { break };
-            let count = stripe.room().min(self.whole.len());
-            let mapped = stripe.append(&self.whole[..count])?;
-            Arc::make_mut(&mut self.filed).extend(mapped);
-            self.whole.drain(..count);
-        }
-        files::write_record(&self.dir.join("OVERLAY"), OVERLAY_MAGIC, &self.overlay.store(self.id))?;
-        let replay_from = self.partial.first().map_or(applied + 1, |r| r.position);
-        let manifest = Manifest {
-            gallery: self.id,
-            finger_model: self.finger_model.clone(),
-            replay_from,
-            rows: self.rows - self.partial.len() as u64,
-            stripes: self.stripes.iter().filter(|s| !s.directory.blocks.is_empty()).count() as u32,
-            face_models: self.models.store(),
-        };
-        files::write_record(&self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)?;
-        self.replay_from = replay_from;
-        self.publish(applied);
-        Ok(())
     }
 }

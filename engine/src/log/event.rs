@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Blob;
 use crate::template::{
     Biometrics, BiometricsError, Extractor, FaceTemplate, FaceTemplateError, FingerPosition, FingerTemplate,
-    FingerTemplateError, Minutia, MissingFinger, Outcome, Purpose,
+    FingerTemplateError, LegalReason, Minutia, MissingFinger, Outcome, Purpose,
 };
 
 /// A state change. New kinds are appended, never reordered: the order is the encoding.
@@ -22,6 +22,18 @@ pub enum Event {
     Decided(Decided),
     /// A check was taken back; it leaves no reference.
     Withdrawn(Withdrawn),
+    /// From here on decisions follow this policy.
+    PolicyAdopted(PolicyAdopted),
+    /// A person judged a case.
+    Adjudicated(Adjudicated),
+    /// Two subjects turned out to be one.
+    Merged(Merged),
+    /// A merger was taken back.
+    Unmerged(Merged),
+    /// A confirmed fraud's biometrics: searched, never enrolled.
+    FraudListed(FraudListed),
+    /// A second person said whether a check's missing fingers may pass.
+    SecondApproval(SecondApproval),
 }
 
 impl Event {
@@ -33,6 +45,12 @@ impl Event {
             Self::Submitted(_) => 3,
             Self::Decided(_) => 4,
             Self::Withdrawn(_) => 5,
+            Self::PolicyAdopted(_) => 8,
+            Self::Adjudicated(_) => 10,
+            Self::Merged(_) => 11,
+            Self::Unmerged(_) => 12,
+            Self::FraudListed(_) => 13,
+            Self::SecondApproval(_) => 14,
         }
     }
 }
@@ -78,12 +96,18 @@ pub struct Submitted {
     pub claimed_identity: Option<[u8; 32]>,
     /// The application that this one replaces.
     pub supersedes: Option<String>,
-    /// Whether the capture gates let it through; if not, no reference is left.
+    /// Age in whole years, where the date of birth was given; the date itself is not kept.
+    pub age: Option<u8>,
+    /// Why a card is exchanged or re-issued.
+    pub legal_reason: Option<LegalReason>,
+    /// Whether the gates let it through; if not, no reference is left.
     pub usable: bool,
     /// Milliseconds since 1970, UTC.
     pub time_ms: u64,
     /// What was captured.
     pub biometrics: StoredBiometrics,
+    /// The portrait read from the applicant's chip, if any.
+    pub chip: Option<StoredBiometrics>,
 }
 
 /// See [`Event::Decided`].
@@ -99,6 +123,8 @@ pub struct Decided {
     pub subject: Option<String>,
     /// Positions of the references that the decision rests on.
     pub rests_on: Vec<u64>,
+    /// The log position whose state the decision saw: what it takes to make it again.
+    pub seen: u64,
     /// The whole answer as it was given (JSON).
     pub document: Blob,
 }
@@ -110,6 +136,124 @@ pub struct Withdrawn {
     pub submitted: u64,
     /// The application's code.
     pub application: String,
+}
+
+/// See [`Event::Adjudicated`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adjudicated {
+    /// Position of the submission whose case it is.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+    /// Who judged.
+    pub adjudicator: String,
+    /// As what.
+    pub role: Role,
+    /// What they found.
+    pub verdict: CaseVerdict,
+    /// Of [`CaseVerdict::SamePerson`]: which subject.
+    pub subject: Option<String>,
+    /// In their own words.
+    pub note: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// When this verdict ends the case: what holds from now on.
+    pub closing: Option<Closing>,
+}
+
+/// What a case ended in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Instead of the decision that opened the case. [`Outcome::Recapture`] leaves no reference.
+    pub outcome: Outcome,
+    /// The subject that the submission's reference belongs to from now on.
+    pub subject: Option<String>,
+    /// References that the submission was found not to be of the same person as.
+    pub distinct_from: Vec<u64>,
+}
+
+/// As what somebody judges a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// One of two who judge independently.
+    Adjudicator,
+    /// Ends a disagreement.
+    Supervisor,
+}
+
+/// What somebody finds in a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseVerdict {
+    /// The applicant and a subject are one person.
+    SamePerson,
+    /// The applicant is none of the candidates.
+    DifferentPeople,
+    /// The capture does not allow to say; the applicant has to come again.
+    BadCapture,
+}
+
+/// See [`Event::Merged`] and [`Event::Unmerged`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The application whose case showed it.
+    pub application: String,
+    /// The subject that ceased to be.
+    pub from: String,
+    /// The subject that went on.
+    pub into: String,
+    /// The references that moved.
+    pub positions: Vec<u64>,
+    /// Keyed pseudonyms of the identity numbers that moved.
+    pub identities: Vec<[u8; 32]>,
+    /// Who did it.
+    pub operator: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
+/// See [`Event::PolicyAdopted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyAdopted {
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// The policy's text; its version is its name and the digest of the text.
+    pub policy: String,
+    /// The finger calibration in use.
+    pub calibration: String,
+    /// The face calibration in use: the text of the file, empty for the shipped one.
+    pub face_calibration: String,
+}
+
+/// See [`Event::SecondApproval`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondApproval {
+    /// Position of the submission.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+    /// The second person's operator code; never that of the submission.
+    pub operator: String,
+    /// Whether the missing fingers may pass.
+    pub approved: bool,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
+/// See [`Event::FraudListed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FraudListed {
+    /// The entry's name.
+    pub name: String,
+    /// Why it is on the list.
+    pub reason: String,
+    /// Who put it there.
+    pub operator: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// What is searched for.
+    pub biometrics: StoredBiometrics,
 }
 
 /// [`Biometrics`] as the log stores them.
@@ -167,6 +311,11 @@ impl From<&Biometrics> for StoredBiometrics {
 }
 
 impl StoredBiometrics {
+    /// The fingers said to be missing.
+    pub fn missing(&self) -> &[MissingFinger] {
+        &self.missing
+    }
+
     /// Back to the domain type, every rule checked again.
     ///
     /// # Errors

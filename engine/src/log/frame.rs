@@ -13,8 +13,8 @@ use crate::codec::{self, CodecError, RECORD_BYTES_MAX};
 
 use super::Event;
 
-/// Length of a segment's header.
-pub(super) const SEGMENT_HEADER_LEN: usize = 64;
+/// Length of a file's header.
+pub(super) const HEADER_LEN: usize = 64;
 /// Length of a record's header.
 pub(super) const RECORD_HEADER_LEN: usize = 32;
 const SEGMENT_MAGIC: &[u8; 8] = b"DUYNHATJ";
@@ -22,27 +22,28 @@ const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"DNR1");
 /// The version of segments and of records that this build writes, and the only one it reads.
 pub const FORMAT_VERSION: u16 = 1;
 
-pub(super) fn segment_header(first_position: u64, gallery: [u8; 16]) -> [u8; SEGMENT_HEADER_LEN] {
-    let mut h = [0u8; SEGMENT_HEADER_LEN];
-    h[..8].copy_from_slice(SEGMENT_MAGIC);
+/// A header: magic, version, a position, the gallery, checksum.
+pub(super) fn header(magic: &[u8; 8], position: u64, gallery: [u8; 16]) -> [u8; HEADER_LEN] {
+    let mut h = [0u8; HEADER_LEN];
+    h[..8].copy_from_slice(magic);
     h[8..12].copy_from_slice(&u32::from(FORMAT_VERSION).to_le_bytes());
-    h[16..24].copy_from_slice(&first_position.to_le_bytes());
+    h[16..24].copy_from_slice(&position.to_le_bytes());
     h[24..40].copy_from_slice(&gallery);
     let crc = crc32c::crc32c(&h[..60]);
     h[60..].copy_from_slice(&crc.to_le_bytes());
     h
 }
 
-/// First position and gallery, or what is wrong.
-pub(super) fn parse_segment_header(h: &[u8]) -> Result<(u64, [u8; 16]), String> {
-    let Some(h) = h.get(..SEGMENT_HEADER_LEN) else {
-        return Err(format!("{} bytes; a segment header has {SEGMENT_HEADER_LEN}", h.len()));
+/// Position and gallery, or what is wrong with what should be `name`.
+pub(super) fn parse_header(h: &[u8], magic: &[u8; 8], name: &str) -> Result<(u64, [u8; 16]), String> {
+    let Some(h) = h.get(..HEADER_LEN) else {
+        return Err(format!("{} bytes; the header of {name} has {HEADER_LEN}", h.len()));
     };
-    if &h[..8] != SEGMENT_MAGIC {
-        return Err("not a journal segment".into());
+    if &h[..8] != magic {
+        return Err(format!("not {name}"));
     }
     if u32_at(h, 60) != crc32c::crc32c(&h[..60]) {
-        return Err("the segment header's checksum is wrong".into());
+        return Err(format!("the checksum of {name} is wrong"));
     }
     let version = u32_at(h, 8);
     if version != u32::from(FORMAT_VERSION) {
@@ -53,9 +54,22 @@ pub(super) fn parse_segment_header(h: &[u8]) -> Result<(u64, [u8; 16]), String> 
     Ok((u64_at(h, 16), gallery))
 }
 
+pub(super) fn segment_header(first_position: u64, gallery: [u8; 16]) -> [u8; HEADER_LEN] {
+    header(SEGMENT_MAGIC, first_position, gallery)
+}
+
+/// First position and gallery, or what is wrong.
+pub(super) fn parse_segment_header(h: &[u8]) -> Result<(u64, [u8; 16]), String> {
+    parse_header(h, SEGMENT_MAGIC, "a journal segment")
+}
+
 /// Appends the record to `out`.
 pub(super) fn write_record(position: u64, durable: u64, event: &Event, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let payload = codec::encode(event)?;
+    if payload.len() > RECORD_BYTES_MAX {
+        // It could be written, but never read again.
+        return Err(CodecError::new(format!("a record of {} bytes; the limit is {RECORD_BYTES_MAX}", payload.len())));
+    }
     let start = out.len();
     out.extend(RECORD_MAGIC.to_le_bytes());
     out.extend((payload.len() as u32).to_le_bytes());

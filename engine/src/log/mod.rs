@@ -7,13 +7,27 @@ mod event;
 mod frame;
 mod journal;
 pub mod projection;
+mod watermark;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use event::{Created, Decided, Enrolled, Event, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn};
+pub use event::{
+    Adjudicated, CaseVerdict, Closing, Created, Decided, Enrolled, Event, FraudListed, Merged, PolicyAdopted, Role,
+    SecondApproval, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
+};
 pub use frame::FORMAT_VERSION;
-pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX};
+pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};
+
+/// What waits together shares one sync: the first, and whatever else is there by now, up to `most`.
+pub fn gather<T>(first: T, waiting: &std::sync::mpsc::Receiver<T>, most: usize) -> Vec<T> {
+    let mut group = vec![first];
+    while group.len() < most {
+        let Ok(next) = waiting.try_recv() else { break };
+        group.push(next);
+    }
+    group
+}
 
 /// What can go wrong with the log. Damage, the medium and the caller are different things.
 #[derive(Debug, thiserror::Error)]

@@ -281,8 +281,12 @@ pub(super) fn print(groups: &[Group]) {
             .to_vec(),
     ];
     for group in groups {
-        let mut row =
-            vec![group.name.clone(), group.mated.to_string(), group.non_mated.to_string(), group.refused.len().to_string()];
+        let mut row = vec![
+            group.name.clone(),
+            group.mated.to_string(),
+            group.non_mated.to_string(),
+            group.refused.len().to_string(),
+        ];
         row.extend(group.figures().iter().map(|(value, low, high)| {
             let mut text = String::new();
             let _ = write!(text, "{:.2} ({:.2}-{:.2})", 100.0 * value, 100.0 * low, 100.0 * high);

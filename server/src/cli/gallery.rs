@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use duynhat_engine::gallery::ColumnId;
-use duynhat_engine::log::JournalReader;
+use duynhat_engine::log::{JournalReader, verify_durable_note};
 use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, print_table, progress};
@@ -119,6 +119,7 @@ fn check(args: &FolderArgs) -> anyhow::Result<()> {
     let gallery = open(&args.data)?;
     let snapshot = &gallery.snapshot;
     let mut damage = Vec::new();
+    damage.extend(verify_durable_note(&log_dir(&args.data)).err().map(|e| e.to_string()));
     let mut records = 0;
     for record in JournalReader::open(&log_dir(&args.data), 1)? {
         match record {

@@ -4,17 +4,24 @@
 
 pub mod calibrate;
 pub mod capacity;
+pub mod capacity_faces;
+pub mod cases;
 pub mod collection;
 pub mod compare;
 pub mod demo;
 pub mod evaluate;
 pub mod evaluate_face;
 pub mod evaluate_finger;
+pub mod evaluate_people;
+pub mod exceptions;
+pub mod explain;
 pub mod gallery;
 pub mod identify;
 pub mod import;
 pub mod inputs;
 pub mod picture;
+pub mod policy;
+pub mod replay;
 pub mod report;
 pub mod reverify;
 pub mod serve;

@@ -1,10 +1,11 @@
 //! `duynhat serve`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use duynhat_engine::face::FaceCalibration;
 
 use crate::http::{self, HttpLimits};
 use crate::service::{Models, Service, ServiceOptions};
@@ -24,6 +25,12 @@ pub struct ServeArgs {
     /// Checks that may wait for a decision; one more is answered 429.
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub pending_max: usize,
+    /// The decision policy from now on (TOML); without it the one in force goes on. Goes into the log.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Face calibration from now on (JSON, of `duynhat calibrate --faces`); without it the one in force goes on.
+    #[arg(long, value_name = "FILE")]
+    pub face_calibration: Option<PathBuf>,
 }
 
 /// Runs until SIGINT or SIGTERM, then finishes what was accepted.
@@ -35,6 +42,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     if let Some(threads) = args.threads {
         options.threads = threads.clamp(1, 1024);
     }
+    options.policy = args.policy.as_deref().map(super::policy::read).transpose()?;
+    options.face_calibration = args.face_calibration.as_deref().map(read_face_calibration).transpose()?;
     let models = Models::shipped().map_err(|e| super::BadInput::error(e.to_string()))?;
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -50,16 +59,22 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::bind(args.listen).await.with_context(|| args.listen.to_string())?;
         let health = service.health();
         println!(
-            "listening on http://{} ({} references, log position {}, kernel {})",
+            "listening on http://{} ({} references, log position {}, kernel {}, policy {})",
             listener.local_addr()?,
             super::grouped(health.references),
             health.position,
-            health.kernel
+            health.kernel,
+            service.policy().version()
         );
         http::serve(listener, Arc::new(service), HttpLimits::default(), stop_signal()).await?;
         println!("stopped; everything accepted is decided and written");
         Ok(())
     })
+}
+
+fn read_face_calibration(path: &Path) -> anyhow::Result<FaceCalibration> {
+    let bytes = super::inputs::read_bytes(path, 16 << 20)?;
+    FaceCalibration::from_json(&bytes).map_err(|e| super::BadInput::error(format!("{}: {e}", path.display())))
 }
 
 async fn stop_signal() {

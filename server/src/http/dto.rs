@@ -5,8 +5,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
+use duynhat_engine::log::{CaseVerdict, Role};
 use duynhat_engine::template::{
-    Biometrics, FaceTemplate, FingerTemplate, MissingFinger, MissingReason, Purpose, codec,
+    Biometrics, FaceTemplate, FingerTemplate, LegalReason, MissingFinger, MissingReason, Purpose, codec,
 };
 use serde::Serialize;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
@@ -29,20 +30,38 @@ pub struct CheckBody {
     /// The operator's code, printable ASCII without spaces.
     #[schema(example = "op-7731", min_length = 1, max_length = 64)]
     pub operator: String,
-    /// The identity number that the applicant declares, printable ASCII without spaces. It becomes a keyed pseudonym
-    /// before anything is written.
+    /// The identity number that the applicant declares: 12 digits that say place and year of birth, century and sex, and
+    /// must agree with `birth_date` and `sex` where those are given. It becomes a keyed pseudonym before anything is
+    /// written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "000000000000", min_length = 1, max_length = 32, write_only)]
+    #[schema(example = "001200000000", min_length = 12, max_length = 12, pattern = "^[0-9]{12}$", write_only)]
     pub identity: Option<String>,
     /// The identity number of the record that is said to be the applicant's own; required when a card is exchanged or
-    /// re-issued. Treated like `identity`.
+    /// re-issued, in a re-verification, and for an account by phone without the chip's portrait. Treated like `identity`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "000000000000", min_length = 1, max_length = 32, write_only)]
+    #[schema(example = "001200000000", min_length = 12, max_length = 12, pattern = "^[0-9]{12}$", write_only)]
     pub claimed_identity: Option<String>,
     /// An earlier application that this one replaces; it is withdrawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "CC-2026-000122", min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     pub supersedes: Option<String>,
+    /// The applicant's date of birth, `YYYY-MM-DD`. The age in whole years is kept, the date is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1990-04-30", write_only)]
+    pub birth_date: Option<String>,
+    /// The applicant's sex, to be held against the identity number; not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<SexWord>, write_only)]
+    pub sex: Option<&'static str>,
+    /// Why a card is exchanged (required there) or re-issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LegalReasonWord>)]
+    pub legal_reason: Option<LegalReason>,
+    /// The portrait read from the applicant's chip, as embeddings of the same model as the live portrait: what an account
+    /// by phone is compared with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 3)]
+    pub chip_faces: Vec<FaceBody>,
     /// Finger records; at most three impressions of one finger.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, max_items = 40)]
@@ -55,6 +74,16 @@ pub struct CheckBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, max_items = 10)]
     pub missing: Vec<MissingBody>,
+}
+
+/// A second person's word on a check's missing fingers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ApprovalBody {
+    /// The second person's operator code: another than that of the check.
+    #[schema(example = "op-1204", min_length = 1, max_length = 64)]
+    pub operator: String,
+    /// Whether the missing fingers may pass.
+    pub approved: bool,
 }
 
 /// A search that leaves nothing behind.
@@ -98,6 +127,63 @@ pub struct VerifyBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "000000000000", min_length = 1, max_length = 32, write_only)]
     pub claimed_identity: Option<String>,
+}
+
+/// Somebody's judgement of a case.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VerdictBody {
+    /// Who judges: printable ASCII without spaces. Not whoever captured the applicant, and each person once.
+    #[schema(example = "adj-0117", min_length = 1, max_length = 64)]
+    pub adjudicator: String,
+    /// `adjudicator` (also when absent), or `supervisor` to end a disagreement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RoleWord>)]
+    pub role: Option<Role>,
+    /// What they find.
+    #[schema(value_type = CaseVerdictWord)]
+    pub verdict: CaseVerdict,
+    /// Of `same_person`: which candidate's subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "S-000017", min_length = 1, max_length = 64)]
+    pub subject: Option<String>,
+    /// In their own words, at most 1,000 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Scar on the right index finger in both.", max_length = 1000)]
+    pub note: Option<String>,
+}
+
+/// Who does it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OperatorBody {
+    /// The person's code, printable ASCII without spaces.
+    #[schema(example = "sup-0003", min_length = 1, max_length = 64)]
+    pub operator: String,
+}
+
+/// An entry for the list of confirmed frauds: an application's capture, or templates.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct FraudBody {
+    /// The entry's name, 1 to 56 of `A-Z a-z 0-9 . _ -`.
+    #[schema(example = "2026-0042", min_length = 1, max_length = 56, pattern = "^[A-Za-z0-9._-]+$")]
+    pub name: String,
+    /// Why it is on the list, at most 1,000 bytes.
+    #[schema(example = "Confirmed by the court, file 17/2026.", min_length = 1, max_length = 1000)]
+    pub reason: String,
+    /// Who puts it there, printable ASCII without spaces.
+    #[schema(example = "sup-0003", min_length = 1, max_length = 64)]
+    pub operator: String,
+    /// The application whose capture it is; instead of `fingers` and `faces`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "CC-2026-000123", min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    pub application: Option<String>,
+    /// Finger records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 40)]
+    pub fingers: Vec<FingerBody>,
+    /// Face embeddings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 3)]
+    pub faces: Vec<FaceBody>,
 }
 
 /// A finger record. A record with several views gives several impressions.
@@ -193,6 +279,10 @@ impl CheckBody {
             identity: None,
             claimed_identity: None,
             supersedes: None,
+            birth_date: None,
+            sex: None,
+            legal_reason: purpose.needs_legal_reason().then_some(LegalReason::OwnRequest),
+            chip_faces: Vec::new(),
             fingers: captured.fingers.iter().map(FingerBody::of).collect::<Result<_, _>>()?,
             faces: captured.faces.iter().map(FaceBody::from).collect(),
             missing: captured.missing.iter().map(|finger| MissingBody::from(*finger)).collect(),
@@ -210,7 +300,7 @@ macro_rules! debug_hidden {
         }
     )*};
 }
-debug_hidden!(CheckBody, IdentifyBody, VerifyBody, FingerBody, FaceBody, EmbeddingBody);
+debug_hidden!(CheckBody, IdentifyBody, VerifyBody, FraudBody, FingerBody, FaceBody, EmbeddingBody);
 
 /// The words for a purpose.
 pub(super) struct PurposeWord;
@@ -225,9 +315,42 @@ impl PartialSchema for PurposeWord {
     fn schema() -> RefOr<Schema> {
         words(
             "Why a station asks: first card, exchange, re-issue, account by phone, account at a station, a child of 6 to \
-             13, a search that somebody authorised.",
+             13, a search that somebody authorised, a re-verification.",
             Purpose::ALL.map(Purpose::as_str),
         )
+    }
+}
+
+/// The words for a legal reason.
+pub(super) struct LegalReasonWord;
+
+impl ToSchema for LegalReasonWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "LegalReason".into()
+    }
+}
+
+impl PartialSchema for LegalReasonWord {
+    fn schema() -> RefOr<Schema> {
+        words(
+            "Why a card is exchanged or re-issued (Law on Identification 26/2023, article 24).",
+            LegalReason::ALL.map(LegalReason::as_str),
+        )
+    }
+}
+
+/// The words for a sex.
+pub(super) struct SexWord;
+
+impl ToSchema for SexWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Sex".into()
+    }
+}
+
+impl PartialSchema for SexWord {
+    fn schema() -> RefOr<Schema> {
+        words("The sex stated.", ["male", "female"])
     }
 }
 
@@ -251,6 +374,46 @@ impl ToSchema for MissingReasonWord {
 impl PartialSchema for MissingReasonWord {
     fn schema() -> RefOr<Schema> {
         words("Why a finger can't be captured.", MISSING_REASONS.map(|(word, _)| word))
+    }
+}
+
+/// The words for a verdict.
+pub(super) struct CaseVerdictWord;
+
+/// Every verdict and its word.
+pub(super) const CASE_VERDICTS: [(&str, CaseVerdict); 3] = [
+    ("same_person", CaseVerdict::SamePerson),
+    ("different_people", CaseVerdict::DifferentPeople),
+    ("bad_capture", CaseVerdict::BadCapture),
+];
+
+impl ToSchema for CaseVerdictWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "CaseVerdict".into()
+    }
+}
+
+impl PartialSchema for CaseVerdictWord {
+    fn schema() -> RefOr<Schema> {
+        words("What somebody finds in a case.", CASE_VERDICTS.map(|(word, _)| word))
+    }
+}
+
+/// The words for a role.
+pub(super) struct RoleWord;
+
+/// Every role and its word.
+pub(super) const ROLES: [(&str, Role); 2] = [("adjudicator", Role::Adjudicator), ("supervisor", Role::Supervisor)];
+
+impl ToSchema for RoleWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Role".into()
+    }
+}
+
+impl PartialSchema for RoleWord {
+    fn schema() -> RefOr<Schema> {
+        words("As what somebody judges a case.", ROLES.map(|(word, _)| word))
     }
 }
 

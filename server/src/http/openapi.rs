@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use axum::{Router, middleware};
+use duynhat_engine::log::{CaseVerdict, Role};
 use duynhat_engine::template::{MissingReason, Outcome, Purpose};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -13,11 +14,15 @@ use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Type};
 use utoipa::{IntoResponses, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::dto::{CheckBody, EmbeddingBody, FaceBody, FingerBody, IdentifyBody, MissingBody, VerifyBody};
+use super::dto::{
+    ApprovalBody, CheckBody, EmbeddingBody, FaceBody, FingerBody, FraudBody, IdentifyBody, MissingBody, OperatorBody,
+    VerdictBody, VerifyBody,
+};
 use super::problem::{FieldError, Members, Problem, ProblemKind};
 use crate::service::{
-    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, Health, IdentifyDocument, Reason, ServiceError,
-    SourceDocument, VerifyDocument,
+    CandidateDocument, CaseDocument, CaseList, CheckDocument, CheckStatus, DecisionBasis, ExceptionRate, FraudDocument,
+    FraudList, Health, IdentifyDocument, Reason, ServiceError, SourceDocument, ThresholdsDocument, VerdictDocument,
+    VerifyDocument, WaitsFor,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +37,7 @@ use crate::service::{
     servers((url = "/", description = "This server")),
     tags(
         (name = "checks", description = "Applications: submitted, decided, withdrawn."),
+        (name = "cases", description = "What people judge, and the list of confirmed frauds."),
         (name = "searches", description = "Questions that leave nothing behind."),
         (name = "operation", description = "How the server is.")
     ),
@@ -159,6 +165,16 @@ impl IntoResponses for CheckProblems {
     }
 }
 
+/// What a wrong query of the list of cases gets.
+pub(super) struct CaseProblems;
+
+impl IntoResponses for CaseProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let wrong = Problem::field(ProblemKind::Malformed, "max", "format", "expected 1 to 1000");
+        [response("The query can't be read.", &wrong)].into()
+    }
+}
+
 /// The answer to an unknown subject, for the one route where it is not a wrong field.
 pub(super) struct SubjectProblems;
 
@@ -196,9 +212,13 @@ pub(super) fn check_example() -> CheckBody {
         purpose: Purpose::CardFirstIssue,
         station: "HN-014".to_owned(),
         operator: "op-7731".to_owned(),
-        identity: Some("000000000000".to_owned()),
+        identity: Some("001200000000".to_owned()),
         claimed_identity: None,
         supersedes: None,
+        birth_date: Some("2000-04-30".to_owned()),
+        sex: Some("male"),
+        legal_reason: None,
+        chip_faces: Vec::new(),
         fingers: vec![finger_example()],
         faces: vec![FaceBody {
             model: "example-64".to_owned(),
@@ -207,6 +227,22 @@ pub(super) fn check_example() -> CheckBody {
         }],
         missing: vec![MissingBody { position: 7, reason: MissingReason::Bandaged }],
     }
+}
+
+pub(super) fn approval_example() -> ApprovalBody {
+    ApprovalBody { operator: "op-1204".to_owned(), approved: true }
+}
+
+pub(super) fn exceptions_example() -> Vec<ExceptionRate> {
+    vec![ExceptionRate {
+        station: "HN-014".to_owned(),
+        operator: "op-7731".to_owned(),
+        checks: 412,
+        with_missing: 9,
+        over_limit: 1,
+        missing_fingers: 14,
+        rate: 9.0 / 412.0,
+    }]
 }
 
 pub(super) fn identify_example() -> IdentifyBody {
@@ -231,17 +267,30 @@ fn sources_example() -> Vec<SourceDocument> {
 
 fn candidate_example() -> CandidateDocument {
     let sources = sources_example();
-    CandidateDocument { subject: "S-000017".to_owned(), position: 4711, score: 23.75, claimed: false, sources }
+    CandidateDocument {
+        subject: "S-000017".to_owned(),
+        position: 4711,
+        score: 23.75,
+        claimed: false,
+        band: Some("duplicate".to_owned()),
+        thresholds: Some(ThresholdsDocument { duplicate: 12.31, review: 9.04, claim: 3.25 }),
+        sources,
+    }
 }
 
 fn basis_example() -> DecisionBasis {
     DecisionBasis {
         gallery_size: 20_000,
-        duplicate_threshold: 16.5,
-        review_threshold: 12.5,
-        claim_threshold: 7.0,
-        model: "finger-1".to_owned(),
-        policy: "1".to_owned(),
+        duplicate_threshold: 12.31,
+        review_threshold: 9.04,
+        claim_threshold: 3.25,
+        duplicate_fpir: 1e-4,
+        review_fpir: 2e-3,
+        claim_fmr: 1e-4,
+        model: "0011223344556677".to_owned(),
+        calibration: "8899aabbccddeeff".to_owned(),
+        face_calibration: "0123456789abcdef".to_owned(),
+        policy: "default-2@0123456789ab".to_owned(),
         faces_not_comparable: 0,
     }
 }
@@ -251,16 +300,21 @@ pub(super) fn decided_example() -> CheckDocument {
         application: "CC-2026-000123".to_owned(),
         subject: Some("S-020001".to_owned()),
         status: CheckStatus::Decided,
+        purpose: Some(Purpose::CardFirstIssue),
         decision: Some(Outcome::Duplicate),
         findings: vec![Outcome::Duplicate],
         reasons: vec![Reason {
-            code: "other_subject_found".to_owned(),
+            code: "found_under_another_identity".to_owned(),
             finger: None,
-            text: "Another subject reached the duplicate threshold.".to_owned(),
+            text: "the person is already enrolled as another subject".to_owned(),
+            text_vi: "người này đã có hồ sơ sinh trắc học dưới một danh tính khác".to_owned(),
         }],
         position: 20_042,
         candidates: vec![candidate_example()],
+        chip: None,
         basis: Some(basis_example()),
+        standing: None,
+        waits_for: Some(WaitsFor::FirstAdjudicator),
         took_ms: 18.5,
     }
 }
@@ -269,18 +323,20 @@ pub(super) fn pending_example() -> CheckDocument {
     CheckDocument {
         subject: None,
         status: CheckStatus::Pending,
+        purpose: None,
         decision: None,
         findings: Vec::new(),
         reasons: Vec::new(),
         candidates: Vec::new(),
         basis: None,
+        waits_for: Some(WaitsFor::Decision),
         took_ms: 0.0,
         ..decided_example()
     }
 }
 
 pub(super) fn withdrawn_example() -> CheckDocument {
-    CheckDocument { status: CheckStatus::Withdrawn, ..pending_example() }
+    CheckDocument { status: CheckStatus::Withdrawn, waits_for: None, ..pending_example() }
 }
 
 pub(super) fn identified_example() -> IdentifyDocument {
@@ -302,6 +358,77 @@ pub(super) fn verified_example() -> VerifyDocument {
         sources: sources_example(),
         took_ms: 1.5,
     }
+}
+
+pub(super) fn case_example() -> CaseDocument {
+    let check = CheckDocument { decision: Some(Outcome::Review), ..decided_example() };
+    CaseDocument {
+        application: "CC-2026-000123".to_owned(),
+        purpose: Purpose::CardFirstIssue,
+        decision: Some(Outcome::Review),
+        waits_for: Some(WaitsFor::SecondAdjudicator),
+        round: 1,
+        submitted_ms: 1_795_141_800_000,
+        due_ms: 1_795_919_400_000,
+        overdue: false,
+        outcome: None,
+        subject: None,
+        merger: None,
+        verdicts: vec![VerdictDocument {
+            round: 1,
+            adjudicator: "adj-0117".to_owned(),
+            role: Role::Adjudicator,
+            verdict: CaseVerdict::SamePerson,
+            subject: Some("S-000017".to_owned()),
+            note: "Scar on the right index finger in both.".to_owned(),
+            time_ms: 1_795_143_600_000,
+        }],
+        check: Some(Box::new(check)),
+    }
+}
+
+pub(super) fn cases_example() -> CaseList {
+    CaseList { cases: vec![CaseDocument { check: None, ..case_example() }], open: 1 }
+}
+
+pub(super) fn verdict_example() -> VerdictBody {
+    VerdictBody {
+        adjudicator: "adj-0117".to_owned(),
+        role: Some(Role::Adjudicator),
+        verdict: CaseVerdict::SamePerson,
+        subject: Some("S-000017".to_owned()),
+        note: Some("Scar on the right index finger in both.".to_owned()),
+    }
+}
+
+pub(super) fn operator_example() -> OperatorBody {
+    OperatorBody { operator: "sup-0003".to_owned() }
+}
+
+pub(super) fn fraud_example() -> FraudBody {
+    FraudBody {
+        name: "2026-0042".to_owned(),
+        reason: "Confirmed by the court, file 17/2026.".to_owned(),
+        operator: "sup-0003".to_owned(),
+        application: Some("CC-2026-000123".to_owned()),
+        fingers: Vec::new(),
+        faces: Vec::new(),
+    }
+}
+
+pub(super) fn listed_example() -> FraudDocument {
+    FraudDocument {
+        name: "2026-0042".to_owned(),
+        subject: "fraud:2026-0042".to_owned(),
+        reason: "Confirmed by the court, file 17/2026.".to_owned(),
+        operator: "sup-0003".to_owned(),
+        position: 20_043,
+        time_ms: 1_795_143_600_000,
+    }
+}
+
+pub(super) fn frauds_example() -> FraudList {
+    FraudList { frauds: vec![listed_example()] }
 }
 
 pub(super) fn health_example(ready: bool) -> Health {

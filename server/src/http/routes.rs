@@ -1,24 +1,28 @@
 //! The routes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
+use duynhat_engine::decision::Language;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dto::{CheckBody, IdentifyBody, VerifyBody};
+use super::dto::{ApprovalBody, CheckBody, IdentifyBody, VerifyBody};
 use super::limits::HttpLimits;
 use super::openapi::{self, BodyProblems, CheckProblems, CodeProblems, Problems, StateProblems, SubjectProblems};
 use super::problem::{Problem, ProblemKind};
 use super::receive::{parse, receive};
-use super::{observe, parse as read};
-use crate::service::{CheckDocument, CheckStatus, Health, IdentifyDocument, Service, ServiceError, VerifyDocument};
+use super::{cases, observe, parse as read};
+use crate::service::{
+    CheckDocument, CheckStatus, ExceptionRate, Health, IdentifyDocument, Service, ServiceError, VerifyDocument, explain,
+};
 
 /// Seconds after which a pending check is worth asking for again.
 const PENDING_RETRY_S: u64 = 1;
@@ -26,8 +30,8 @@ const PENDING_RETRY_S: u64 = 1;
 /// What every handler knows.
 #[derive(Clone)]
 pub(super) struct App {
-    service: Arc<Service>,
-    limits: Arc<HttpLimits>,
+    pub(super) service: Arc<Service>,
+    pub(super) limits: Arc<HttpLimits>,
     /// One permit a request with a body.
     requests: Arc<Semaphore>,
     openapi: Arc<str>,
@@ -57,8 +61,17 @@ pub(super) fn described() -> (Router<App>, String) {
     let routes = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(submit))
         .routes(routes!(status, withdraw))
+        .routes(routes!(explanation))
+        .routes(routes!(approve))
+        .routes(routes!(exceptions))
         .routes(routes!(identify))
         .routes(routes!(verify))
+        .routes(routes!(cases::list))
+        .routes(routes!(cases::get))
+        .routes(routes!(cases::judge))
+        .routes(routes!(cases::merge))
+        .routes(routes!(cases::unmerge))
+        .routes(routes!(cases::frauds, cases::list_fraud))
         .routes(routes!(alive))
         .routes(routes!(ready))
         .routes(routes!(prometheus))
@@ -138,6 +151,77 @@ async fn withdraw(State(app): State<App>, path: ApplicationPath) -> Result<Respo
         .await?
         .map_err(|error| Problem::of_service(&error))?;
     Ok(check_answer(document, StatusCode::OK))
+}
+
+/// Why a check was decided as it was
+///
+/// The decision in words that can be read aloud: what was compared, what each finger and the face contributed, the
+/// thresholds, the rules and the versions.
+#[utoipa::path(
+    get, path = "/v1/checks/{application}/explanation", tag = "checks", operation_id = "explain_check",
+    params(
+        ("application" = String, Path, description = "The application's code.", example = "CC-2026-000123"),
+        ("language" = Option<String>, Query, description = "`vi` (Vietnamese, the default) or `en` (English).",
+            example = "en")
+    ),
+    responses(
+        (status = 200, description = "The explanation.", body = String, content_type = "text/plain",
+            example = "Application CC-2026-000123 (first identity card)\nDecision: CLEAR. Nobody was found.\n"),
+        CodeProblems, Problems
+    )
+)]
+async fn explanation(
+    State(app): State<App>,
+    path: ApplicationPath,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Response, Problem> {
+    let application = code(path)?;
+    let language = query.get("language").map_or(Some(Language::Vi), |code| Language::from_code(code));
+    let language =
+        language.ok_or_else(|| Problem::field(ProblemKind::Malformed, "language", "format", "expected vi or en"))?;
+    let document = in_time(&app, app.service.document(&application)).await?;
+    let text = explain(&document, language);
+    Ok(no_store(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)))
+}
+
+/// Approve missing fingers
+///
+/// The second person's word on a check that went to review because too many fingers are missing. The check is decided anew
+/// with it; the first word counts.
+#[utoipa::path(
+    post, path = "/v1/checks/{application}/approval", tag = "checks", operation_id = "approve_check",
+    params(("application" = String, Path, description = "The application's code.", example = "CC-2026-000123")),
+    request_body(content = ApprovalBody, description = "Who approves, and whether.",
+        example = json!(openapi::approval_example())),
+    responses(
+        (status = 200, description = "Decided anew.", body = CheckDocument, example = json!(openapi::decided_example())),
+        BodyProblems, CodeProblems, StateProblems
+    )
+)]
+async fn approve(State(app): State<App>, path: ApplicationPath, request: Request) -> Result<Response, Problem> {
+    let application = code(path)?;
+    let permit = app.admit()?;
+    let (operator, approved) = parse(receive(request, &app.limits).await?, read::approval).await?;
+    let service = app.service.clone();
+    let work = async move { service.approve(&application, &operator, approved).await };
+    let document = carry_through(&app, permit, work).await?.map_err(|error| Problem::of_service(&error))?;
+    Ok(check_answer(document, StatusCode::OK))
+}
+
+/// Missing fingers by station and operator
+///
+/// How many checks named fingers missing, those with the highest rate first: exceptions are where fraud hides.
+#[utoipa::path(
+    get, path = "/v1/exceptions", tag = "operation", operation_id = "exceptions",
+    responses(
+        (status = 200, description = "The rates.", body = Vec<ExceptionRate>,
+            example = json!(openapi::exceptions_example())),
+        Problems
+    )
+)]
+async fn exceptions(State(app): State<App>) -> Result<Response, Problem> {
+    let rates = app.service.exceptions().map_err(|error| Problem::of_service(&error))?;
+    Ok(no_store(Json(rates)))
 }
 
 /// Search the gallery
@@ -229,9 +313,9 @@ async fn description(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], app.openapi.to_string()).into_response()
 }
 
-type ApplicationPath = Result<Path<String>, axum::extract::rejection::PathRejection>;
+pub(super) type ApplicationPath = Result<Path<String>, axum::extract::rejection::PathRejection>;
 
-fn code(path: ApplicationPath) -> Result<String, Problem> {
+pub(super) fn code(path: ApplicationPath) -> Result<String, Problem> {
     match path {
         Ok(Path(code)) if read::is_code(&code) => Ok(code),
         _ => Err(Problem::field(ProblemKind::Malformed, "application", "format", read::CODE_RULE)),
@@ -252,14 +336,14 @@ fn check_answer(document: CheckDocument, pending: StatusCode) -> Response {
 }
 
 /// Answers about people stay out of caches.
-fn no_store(answer: impl IntoResponse) -> Response {
+pub(super) fn no_store(answer: impl IntoResponse) -> Response {
     let headers: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
     (headers, answer).into_response()
 }
 
 impl App {
     /// One more request with a body, if there is room.
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.requests.clone().try_acquire_owned().map_err(|_| {
             let detail = format!("{} requests are under way already", self.limits.requests_max);
             Problem::new(ProblemKind::Overloaded, detail).retry_after(1)
@@ -273,7 +357,7 @@ impl App {
 }
 
 /// Runs work that changes the log to its end, whether or not its client still waits.
-async fn carry_through<T: Send + 'static>(
+pub(super) async fn carry_through<T: Send + 'static>(
     app: &App,
     permit: OwnedSemaphorePermit,
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,

@@ -1,12 +1,17 @@
 //! The registry: applications, identities and subjects, in SQLite. A projection of the log like the gallery: it carries
 //! the position that it has applied, and can be rebuilt at any time.
 
+mod cases;
+
 use std::path::Path;
 
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
-use duynhat_engine::log::{Event, Record};
-use duynhat_engine::template::Outcome;
+use duynhat_engine::log::{Event, PolicyAdopted, Record};
+use duynhat_engine::template::{FingerRule, Outcome};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+pub use cases::{Case, CaseState, FraudRow, VerdictRow, verdict_word};
 
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
@@ -24,6 +29,13 @@ CREATE INDEX IF NOT EXISTS identities_subject ON identities(subject);
 CREATE TABLE IF NOT EXISTS rests_on(position INTEGER NOT NULL, application TEXT NOT NULL,
     PRIMARY KEY(position, application)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rests_on_application ON rests_on(application);
+CREATE INDEX IF NOT EXISTS applications_identity ON applications(identity) WHERE identity IS NOT NULL;
+CREATE TABLE IF NOT EXISTS approvals(application TEXT PRIMARY KEY, approved INTEGER NOT NULL, operator TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS captures(station TEXT NOT NULL, operator TEXT NOT NULL, missing INTEGER NOT NULL,
+    checks INTEGER NOT NULL, PRIMARY KEY(station, operator, missing)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS adopted(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, policy TEXT NOT NULL,
+    calibration TEXT NOT NULL, face_calibration TEXT NOT NULL);
 ";
 
 const PENDING: i64 = 0;
@@ -54,6 +66,34 @@ pub struct Application {
     pub document: Option<Vec<u8>>,
 }
 
+/// An earlier claim to an identity number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberClaim {
+    /// Position of the submission.
+    pub position: u64,
+    /// The subject that its reference counts to.
+    pub subject: String,
+}
+
+/// Missing fingers at one station, by one operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ExceptionRate {
+    /// The station's code.
+    pub station: String,
+    /// The operator's code.
+    pub operator: String,
+    /// Checks for which fingers had to be captured.
+    pub checks: u64,
+    /// Checks that named at least one finger missing.
+    pub with_missing: u64,
+    /// Checks that named more fingers missing than the policy lets pass.
+    pub over_limit: u64,
+    /// Fingers named missing in all.
+    pub missing_fingers: u64,
+    /// `with_missing` as a share of `checks`.
+    pub rate: f64,
+}
+
 /// What can go wrong with the registry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +104,13 @@ pub enum RegistryError {
     /// The file belongs elsewhere.
     #[error("registry: {0}")]
     Foreign(String),
+}
+
+impl RegistryError {
+    /// Whether there was no room; nothing was changed then.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Sql(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
 }
 
 /// A connection to the registry.
@@ -83,6 +130,7 @@ impl Registry {
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.busy_timeout(std::time::Duration::from_secs(10))?;
         db.execute_batch(SCHEMA)?;
+        db.execute_batch(cases::SCHEMA)?;
         let version: Option<i64> =
             db.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |r| r.get(0)).optional()?;
         let owner: Option<Vec<u8>> =
@@ -114,6 +162,27 @@ impl Registry {
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(std::time::Duration::from_secs(10))?;
         Ok(Self { db })
+    }
+
+    /// From here on until [`Registry::end`] every question is answered as of one log position, which is returned.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn begin(&self) -> Result<u64, RegistryError> {
+        self.end()?;
+        self.db.execute_batch("BEGIN")?;
+        self.applied()
+    }
+
+    /// Ends what [`Registry::begin`] began, if it did.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn end(&self) -> Result<(), RegistryError> {
+        if !self.db.is_autocommit() {
+            self.db.execute_batch("COMMIT")?;
+        }
+        Ok(())
     }
 
     /// The last log position applied.
@@ -199,6 +268,93 @@ impl Registry {
         Ok(query.query_row([pseudonym], |r| r.get(0)).optional()?)
     }
 
+    /// Earlier submissions before `position` that declared this number and left a reference.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn claims(&self, pseudonym: &[u8; 32], before: u64) -> Result<Vec<NumberClaim>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT a.position, s.subject FROM applications a JOIN subjects s ON s.position = a.position
+             WHERE a.identity = ?1 AND a.position < ?2 AND a.status <> 2 ORDER BY a.position",
+        )?;
+        let rows = query.query_map(params![pseudonym, before as i64], |r| {
+            Ok(NumberClaim { position: r.get::<_, i64>(0)? as u64, subject: r.get(1)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The identity numbers' pseudonyms under which a subject is known or was declared.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn numbers_of(&self, subject: &str) -> Result<Vec<[u8; 32]>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT pseudonym FROM identities WHERE subject = ?1
+             UNION SELECT a.identity FROM subjects s JOIN applications a ON a.position = s.position
+             WHERE s.subject = ?1 AND a.identity IS NOT NULL AND a.status <> 2",
+        )?;
+        let rows = query.query_map([subject], |r| r.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What a second person said about an application's missing fingers.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn approval(&self, application: &str) -> Result<Option<bool>, RegistryError> {
+        let mut query = self.db.prepare_cached("SELECT approved FROM approvals WHERE application = ?1")?;
+        Ok(query.query_row([application], |r| r.get(0)).optional()?)
+    }
+
+    /// The policy and calibrations that were adopted last.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn adopted(&self) -> Result<Option<PolicyAdopted>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT time_ms, policy, calibration, face_calibration FROM adopted ORDER BY position DESC LIMIT 1",
+        )?;
+        let row = query.query_row([], |r| {
+            Ok(PolicyAdopted {
+                time_ms: r.get::<_, i64>(0)? as u64,
+                policy: r.get(1)?,
+                calibration: r.get(2)?,
+                face_calibration: r.get(3)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    /// Missing fingers by station and operator, the highest rate first; more than `max` are over the limit.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn exceptions(&self, max: usize) -> Result<Vec<ExceptionRate>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT station, operator, sum(checks), sum(CASE WHEN missing > 0 THEN checks ELSE 0 END),
+             sum(CASE WHEN missing > ?1 THEN checks ELSE 0 END), sum(missing * checks)
+             FROM captures GROUP BY station, operator",
+        )?;
+        let rows = query.query_map([max as i64], |r| {
+            let number = |at: usize| r.get::<_, i64>(at).map(|n| n as u64);
+            let (checks, with_missing) = (number(2)?, number(3)?);
+            Ok(ExceptionRate {
+                station: r.get(0)?,
+                operator: r.get(1)?,
+                checks,
+                with_missing,
+                over_limit: number(4)?,
+                missing_fingers: number(5)?,
+                rate: with_missing as f64 / checks.max(1) as f64,
+            })
+        })?;
+        let mut rates: Vec<ExceptionRate> = rows.collect::<Result<_, _>>()?;
+        rates.sort_by(|a, b| {
+            b.rate.total_cmp(&a.rate).then_with(|| (&a.station, &a.operator).cmp(&(&b.station, &b.operator)))
+        });
+        Ok(rates)
+    }
+
     /// Positions of the references that count to a subject.
     ///
     /// # Errors
@@ -244,6 +400,29 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             if leaves_reference(&record.event) {
                 add_subject(&provisional_subject(record.position), position)?;
             }
+            if matches!(s.purpose.finger_rule(), FingerRule::All | FingerRule::Some) {
+                tx.prepare_cached(
+                    "INSERT INTO captures VALUES(?1, ?2, ?3, 1)
+                     ON CONFLICT(station, operator, missing) DO UPDATE SET checks = checks + 1",
+                )?
+                .execute(params![s.station, s.operator, s.biometrics.missing().len() as i64])?;
+            }
+        }
+        Event::PolicyAdopted(p) => {
+            tx.prepare_cached("INSERT OR REPLACE INTO adopted VALUES(?1, ?2, ?3, ?4, ?5)")?.execute(params![
+                position,
+                p.time_ms as i64,
+                p.policy,
+                p.calibration,
+                p.face_calibration
+            ])?;
+        }
+        Event::SecondApproval(a) => {
+            tx.prepare_cached("INSERT OR IGNORE INTO approvals VALUES(?1, ?2, ?3)")?.execute(params![
+                a.application,
+                a.approved,
+                a.operator
+            ])?;
         }
         Event::Decided(d) => {
             let submitted = d.submitted as i64;
@@ -257,7 +436,8 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             if let Some(subject) = &d.subject {
                 tx.prepare_cached("DELETE FROM subjects WHERE position = ?1")?.execute([submitted])?;
                 add_subject(subject, submitted)?;
-                if d.outcome == Outcome::Clear {
+                // A confirmed holder may have got a new number.
+                if matches!(d.outcome, Outcome::Clear | Outcome::Confirmed) {
                     tx.prepare_cached(
                         "INSERT OR IGNORE INTO identities
                          SELECT identity, ?2 FROM applications WHERE code = ?1 AND identity IS NOT NULL",
@@ -279,6 +459,7 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             )?
             .execute([&w.application])?;
         }
+        _ => {}
     }
-    Ok(())
+    cases::apply(tx, record)
 }

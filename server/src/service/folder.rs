@@ -15,6 +15,7 @@ use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::gallery::{FolderLock, Gallery, GalleryError, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
 use duynhat_engine::log::{Created, Event, EventLog, FileJournal, JournalReader, LogError, Record};
+use duynhat_engine::storage::{self, Storage};
 
 use super::key::PseudonymKey;
 use crate::registry::{Registry, RegistryError};
@@ -51,6 +52,12 @@ pub enum FolderError {
     NotCreated {
         /// The journal's folder.
         path: PathBuf,
+    },
+    /// The policy or calibration that the log says was adopted can't be read by this build.
+    #[error("the log's last adopted policy or calibration can't be used: {what}; name another with --policy")]
+    Adopted {
+        /// What is wrong.
+        what: String,
     },
     /// The gallery in the log was made with another model.
     #[error("the gallery was made with fingerprint model {found}; this build has {expected}")]
@@ -91,21 +98,32 @@ impl Folder {
     /// # Errors
     /// Another process writes it, damage with file and offset, I/O.
     pub fn open(dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
+        Self::open_in(storage::disk(), dir, model, cohort)
+    }
+
+    /// [`Folder::open`] with journal and gallery in a storage; the lock, the key and the registry are files of the real
+    /// file system all the same.
+    ///
+    /// # Errors
+    /// Another process writes it, damage with file and offset, I/O.
+    pub fn open_in(storage: Arc<dyn Storage>, dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
         };
-        std::fs::create_dir_all(dir).map_err(io(dir))?;
+        storage::make_dir(&storage::Disk, dir).map_err(io(dir))?;
         let lock = FolderLock::acquire(dir)?;
         let keys = dir.join("keys");
-        std::fs::create_dir_all(&keys).map_err(io(&keys))?;
+        storage::make_dir(&storage::Disk, &keys).map_err(io(&keys))?;
         let key_path = keys.join("identity.key");
         PseudonymKey::open(&key_path).map_err(io(&key_path))?;
 
         let logs = log_dir(dir);
-        let journal = match FileJournal::open(&logs) {
+        let journal = match FileJournal::open_in(storage.clone(), &logs) {
             Ok(journal) => journal,
-            Err(LogError::Missing { .. }) => FileJournal::create(&logs, new_id().map_err(io(&logs))?)?,
+            Err(LogError::Missing { .. }) => {
+                FileJournal::create_in(storage.clone(), &logs, new_id().map_err(io(&logs))?)?
+            }
             Err(e) => return Err(e.into()),
         };
         let mut journal = journal;
@@ -116,7 +134,7 @@ impl Folder {
             journal.append(&[Event::Created(created)])?;
         }
         let id = check_created(&logs, model)?;
-        let mut gallery = Gallery::open(&gallery_dir(dir), id, model.id(), true)?;
+        let mut gallery = Gallery::open_in(storage, &gallery_dir(dir), id, model.id(), true)?;
         let mut registry = Registry::open(&registry_path(dir), id)?;
         let from = gallery.replay_from().min(registry.applied()? + 1);
         let mut reader = JournalReader::open(&logs, from)?;
@@ -133,6 +151,20 @@ impl Folder {
         }
         gallery.publish(journal.last_position());
         Ok(Self { journal, gallery, registry, _lock: lock })
+    }
+
+    /// Appends one event and brings the projections up to it. For events that belong to opening, before there is a
+    /// writer.
+    ///
+    /// # Errors
+    /// The log or a projection.
+    pub fn append_event(&mut self, event: Event) -> Result<u64, FolderError> {
+        let position = self.journal.append(std::slice::from_ref(&event))?;
+        let record = Record { position, event };
+        self.registry.apply(std::iter::once(&record))?;
+        projection::apply(&mut self.gallery, vec![Applicable::with(record, None)])?;
+        self.gallery.publish(position);
+        Ok(position)
     }
 
     /// The gallery's id.

@@ -49,7 +49,9 @@ pub(super) fn fit(samples: &[Sample], non_mated: usize) -> Result<ScoreWeights, 
     }
     let mut weights = [0.0f64; N];
     let row = |s: &Sample| -> [f64; N] {
-        std::array::from_fn(|i| if i < FEATURES { (f64::from(s.features[i].clamp(low[i], high[i])) - mean[i]) / spread[i] } else { 1.0 })
+        std::array::from_fn(|i| {
+            if i < FEATURES { (f64::from(s.features[i].clamp(low[i], high[i])) - mean[i]) / spread[i] } else { 1.0 }
+        })
     };
     for _ in 0..ROUNDS {
         let mut gradient = [0.0f64; N];

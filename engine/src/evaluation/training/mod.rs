@@ -23,8 +23,8 @@ pub use pairs::{comparable, comparison_pairs};
 use super::random::Random;
 use super::{LabelledPrint, same_image};
 use crate::finger::{
-    CODE_BITS, Code, CompareProbe, FEATURE_MATCHED, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCREEN_BITS,
-    ScoreWeights, Scratch, WEIGHT_MAX, compare_measured, compare_pairs, learn_levels, neighbourhoods,
+    CODE_BITS, Code, CompareProbe, FEATURE_MATCHED, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw,
+    SCREEN_BITS, ScoreWeights, Scratch, WEIGHT_MAX, compare_measured, compare_pairs, learn_levels, neighbourhoods,
 };
 use logistic::Sample;
 
@@ -37,8 +37,8 @@ const ROTATION_SAMPLES: usize = 4_000;
 const NON_MATED_SAMPLES: usize = 200_000;
 /// What the non-mated comparisons weigh together, the mated ones being 1: so the fit minds false matches about as rare
 /// as a matcher is used at, and not the middle of the non-mated scores. Only comparisons that were not rejected early
-/// are counted, about one in twelve. Tried, for all: 1, 10, 100, 1000.
-const NON_MATED_WEIGHT: f64 = 10.0;
+/// are counted, about one in four. Tried, for all: 1, 10, 100, 1000.
+const NON_MATED_WEIGHT: f64 = 30.0;
 /// The share of unrelated minutia pairs that the local limit lets through.
 const LOCAL_PASS: f64 = 0.03;
 /// The same for the screen's limit.
@@ -248,7 +248,8 @@ impl<'a> Training<'a> {
             *counts.entry(key(pair)).or_insert(0usize) += 1;
         }
         let share = total / counts.len().max(1) as f64;
-        let weigh = |(sample, pair): (Sample, (u32, u32))| Sample { weight: share / counts[&key(&pair)] as f64, ..sample };
+        let weigh =
+            |(sample, pair): (Sample, (u32, u32))| Sample { weight: share / counts[&key(&pair)] as f64, ..sample };
         measured.into_iter().map(weigh).collect()
     }
 

@@ -88,7 +88,8 @@ pub(super) fn measure(
     let edges = edges(probe, reference, overlay);
     let chance = no_probe * no_reference * CHANCE_AREA_PX / overlay.area;
 
-    let (n_small, n_large) = (low(probe.count as f32, reference.count as f32), high(probe.count as f32, reference.count as f32));
+    let (n_small, n_large) =
+        (low(probe.count as f32, reference.count as f32), high(probe.count as f32, reference.count as f32));
     let mut out = [0f32; FEATURES];
     let measured = [
         ln(1.0 + weight),
