@@ -4,6 +4,7 @@
 
 pub mod calibrate;
 pub mod capacity;
+mod capacity_cascade;
 pub mod capacity_faces;
 pub mod cases;
 pub mod collection;
