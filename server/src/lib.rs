@@ -37,8 +37,10 @@ enum Command {
     Compare(cli::compare::CompareArgs),
     /// Show or convert template files.
     Template(cli::template::TemplateArgs),
-    /// Look at a data folder.
+    /// Look at a data folder, and look after it.
     Gallery(cli::gallery::GalleryArgs),
+    /// Erase subjects.
+    Subject(cli::subject::SubjectArgs),
     /// Make synthetic people: template files, embeddings, check requests.
     Synth(cli::synth::SynthArgs),
     /// Compare everyone of a data folder with everyone.
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),
         Command::Gallery(args) => cli::gallery::run(args),
+        Command::Subject(args) => cli::subject::run(args),
         Command::Synth(args) => cli::synth::run(args),
         Command::Reverify(args) => cli::reverify::run(args),
         Command::Evaluate(args) => cli::evaluate::run(args),

@@ -5,6 +5,7 @@
 //! gallery/OVERLAY                  withdrawn rows, and rows that have changed their subject
 //! gallery/stripe-00000/DIRECTORY   where each block of each column lies, with its checksum
 //! gallery/stripe-00000/*.col       payloads, appended, 64-byte aligned
+//! gallery/stripe-00000.0001/       the same stripe, written anew once: the manifest says which generation counts
 //! ```
 //! Order of a flush: payloads, sync; directory, sync, rename; overlay likewise; manifest last. What a crash leaves
 //! beyond a recorded length is overwritten by the next flush. Records are framed: 8 bytes magic, u32 version, u32
@@ -39,7 +40,8 @@ pub(super) struct Manifest {
     /// Every event below this position that makes a row is in the files.
     pub replay_from: u64,
     pub rows: u64,
-    pub stripes: u32,
+    /// Generation of each stripe: how often it was written anew.
+    pub stripes: Vec<u32>,
     pub face_models: Vec<StoredModel>,
 }
 
@@ -126,25 +128,34 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// A stripe's files, for the writer and for readers.
 pub(super) struct StripeFiles {
-    dir: PathBuf,
+    pub dir: PathBuf,
+    pub generation: u32,
     pub directory: Directory,
 }
 
 impl StripeFiles {
-    pub fn path(gallery_dir: &Path, number: u32) -> PathBuf {
-        gallery_dir.join(format!("stripe-{number:05}"))
+    pub fn path(gallery_dir: &Path, number: u32, generation: u32) -> PathBuf {
+        gallery_dir.join(match generation {
+            0 => format!("stripe-{number:05}"),
+            _ => format!("stripe-{number:05}.{generation:04}"),
+        })
     }
 
-    pub fn create(gallery_dir: &Path, number: u32, gallery: [u8; 16]) -> Result<Self, GalleryError> {
-        let dir = Self::path(gallery_dir, number);
+    pub fn create(gallery_dir: &Path, number: u32, generation: u32, gallery: [u8; 16]) -> Result<Self, GalleryError> {
+        let dir = Self::path(gallery_dir, number, generation);
         std::fs::create_dir_all(&dir).map_err(|e| GalleryError::io(&dir, e))?;
         sync_parent(&dir).map_err(|e| GalleryError::io(&dir, e))?;
-        Ok(Self { dir, directory: Directory { gallery, blocks: Vec::new() } })
+        Ok(Self { dir, generation, directory: Directory { gallery, blocks: Vec::new() } })
     }
 
     /// Reads the directory and maps the columns; checks every length against its file first, and scans nothing.
-    pub fn open(gallery_dir: &Path, number: u32, gallery: [u8; 16]) -> Result<(Self, Vec<Arc<Block>>), GalleryError> {
-        let dir = Self::path(gallery_dir, number);
+    pub fn open(
+        gallery_dir: &Path,
+        number: u32,
+        generation: u32,
+        gallery: [u8; 16],
+    ) -> Result<(Self, Vec<Arc<Block>>), GalleryError> {
+        let dir = Self::path(gallery_dir, number, generation);
         let path = dir.join("DIRECTORY");
         let directory: Directory =
             read_record(&path, DIRECTORY_MAGIC)?.ok_or_else(|| GalleryError::Missing { path: path.clone() })?;
@@ -157,12 +168,13 @@ impl StripeFiles {
         if let Some(bad) = directory.blocks.iter().find(|b| b.rows == 0 || b.rows as usize > BLOCK_ROWS) {
             return Err(GalleryError::corrupt(&path, 16, format!("a block of {} rows", bad.rows)));
         }
-        let stripe = Self { dir, directory };
+        let stripe = Self { dir, generation, directory };
         let blocks = stripe.map(0)?;
         Ok((stripe, blocks))
     }
 
-    fn lengths(&self) -> BTreeMap<ColumnId, u64> {
+    /// Recorded length of each column's file.
+    pub fn lengths(&self) -> BTreeMap<ColumnId, u64> {
         let mut lengths = BTreeMap::new();
         for entry in self.directory.blocks.iter().flat_map(|b| &b.columns) {
             let len = lengths.entry(entry.id).or_insert(0);
@@ -172,7 +184,7 @@ impl StripeFiles {
     }
 
     /// Maps the columns of the blocks from number `from` on.
-    fn map(&self, from: usize) -> Result<Vec<Arc<Block>>, GalleryError> {
+    pub fn map(&self, from: usize) -> Result<Vec<Arc<Block>>, GalleryError> {
         let mut files = BTreeMap::new();
         for (id, len) in self.lengths() {
             let path = self.dir.join(id.file_name());

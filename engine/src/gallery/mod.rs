@@ -21,6 +21,7 @@ mod map;
 mod overlay;
 mod payload;
 mod reference;
+mod rewrite;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -37,16 +38,13 @@ pub use lock::FolderLock;
 pub use overlay::Overlay;
 pub use payload::{Prints, StoredPrint};
 pub use reference::{Prepared, PreparedFinger, Reference};
+pub use rewrite::{Compaction, RewrittenStripe};
 pub use snapshot::Snapshot;
 
 use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
 
 /// Whole blocks in memory from which on [`Gallery::wants_flush`] holds: 4,096 references.
 const FLUSH_BLOCKS: usize = 16;
-/// References of a face model from which its basis is learned.
-const BASIS_SAMPLE: usize = 4_096;
-/// Seed of that sample's order.
-const BASIS_SEED: u64 = 1;
 
 /// The writer's side of the gallery.
 pub struct Gallery {
@@ -66,6 +64,8 @@ pub struct Gallery {
     models: Arc<FaceModels>,
     rows: u64,
     replay_from: u64,
+    /// Rows that the manifest knows.
+    recorded_rows: u64,
     published: Arc<ArcSwap<Snapshot>>,
 }
 
@@ -91,6 +91,7 @@ impl Gallery {
             models: Arc::default(),
             rows: 0,
             replay_from: 1,
+            recorded_rows: 0,
             published: Arc::new(ArcSwap::from_pointee(Snapshot {
                 filed: Arc::default(),
                 tail: Vec::new(),
@@ -118,8 +119,8 @@ impl Gallery {
         let models = FaceModels::restore(manifest.face_models);
         self.models = Arc::new(models.map_err(|what| GalleryError::corrupt(&path, 16, what))?);
         let mut filed = Vec::new();
-        for number in 0..manifest.stripes {
-            let (stripe, blocks) = StripeFiles::open(&self.dir, number, self.id)?;
+        for (number, generation) in (0u32..).zip(&manifest.stripes) {
+            let (stripe, blocks) = StripeFiles::open(&self.dir, number, *generation, self.id)?;
             self.stripes.push(stripe);
             for block in blocks {
                 // A crash between directory and manifest leaves blocks that the manifest does not know: their rows
@@ -132,7 +133,7 @@ impl Gallery {
                 }
                 if block.first_row != self.rows {
                     let what = format!("a block begins at row {}; expected {}", block.first_row, self.rows);
-                    let path = StripeFiles::path(&self.dir, number).join("DIRECTORY");
+                    let path = StripeFiles::path(&self.dir, number, *generation).join("DIRECTORY");
                     return Err(GalleryError::corrupt(&path, 16, what));
                 }
                 self.rows += u64::from(block.rows);
@@ -144,7 +145,7 @@ impl Gallery {
             return Err(GalleryError::corrupt(&path, 16, what));
         }
         self.filed = Arc::new(filed);
-        self.replay_from = manifest.replay_from;
+        (self.replay_from, self.recorded_rows) = (manifest.replay_from, manifest.rows);
         let overlay_path = self.dir.join("OVERLAY");
         let overlay: Option<StoredOverlay> = files::read_record(&overlay_path, OVERLAY_MAGIC)?;
         if let Some(stored) = overlay {
@@ -154,6 +155,24 @@ impl Gallery {
             self.overlay = Overlay::restore(&stored);
         }
         Ok(())
+    }
+
+    /// The face models of the gallery in a folder, with their bases; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn face_models_in(dir: &Path) -> Result<Option<FaceModels>, GalleryError> {
+        let path = dir.join("MANIFEST");
+        let Some(manifest) = files::read_record::<Manifest>(&path, MANIFEST_MAGIC)? else { return Ok(None) };
+        let models = FaceModels::restore(manifest.face_models);
+        models.map(Some).map_err(|what| GalleryError::corrupt(&path, 16, what))
+    }
+
+    /// Gives an empty gallery the face models, and so the frozen bases, of the one that it replaces.
+    pub fn begin_with(&mut self, models: FaceModels) {
+        if self.rows == 0 {
+            self.models = Arc::new(models);
+        }
     }
 
     /// The log position from which events must be replayed onto what [`Gallery::open`] found.
@@ -215,22 +234,11 @@ impl Gallery {
     /// Learns the basis of a face model once the gallery holds enough of its references. The stored codes change with
     /// it, search results do not (the search is exact under any basis).
     fn learn_bases(&mut self) -> Result<(), GalleryError> {
-        let young: Vec<u8> = (0u8..).zip(self.models.iter()).filter(|(_, m)| m.bases() == 1).map(|(n, _)| n).collect();
+        let young: Vec<u8> = (0u8..).zip(self.models.iter()).filter(|(_, m)| m.is_young()).map(|(n, _)| n).collect();
         for number in young {
-            let mut sample: Vec<&[f32]> = Vec::new();
-            for block in self.filed.iter().chain(&self.whole) {
-                if let Some(faces) = block.faces(&self.models, number)? {
-                    sample.extend((0..faces.rows.len()).map(|entry| faces.block.originals.values(entry)));
-                }
-                if sample.len() >= BASIS_SAMPLE {
-                    break;
-                }
-            }
-            if sample.len() >= BASIS_SAMPLE {
-                sample.truncate(BASIS_SAMPLE);
-                if let Ok(basis) = crate::face::Basis::learn(&sample, BASIS_SEED) {
-                    Arc::make_mut(&mut self.models).adopt(number, basis);
-                }
+            let blocks = self.filed.iter().chain(&self.whole);
+            if let Some((basis, sampled)) = rewrite::learn(blocks, &self.models, number, &self.overlay)? {
+                Arc::make_mut(&mut self.models).adopt(number, basis, sampled);
             }
         }
         Ok(())
@@ -254,6 +262,7 @@ impl Gallery {
     pub fn set_subject(&mut self, position: u64, subject: &str) -> Result<(), GalleryError> {
         let view = self.view(0);
         if let Some(row) = view.row_of(position)?
+            && !self.overlay.is_withdrawn(row)
             && view.subject(row)?.as_ref() != subject
         {
             self.overlay.set_subject(row, subject);
@@ -294,7 +303,7 @@ impl Gallery {
         std::fs::create_dir_all(&self.dir).map_err(|e| GalleryError::io(&self.dir, e))?;
         while !self.whole.is_empty() {
             if self.stripes.last().is_none_or(StripeFiles::is_full) {
-                self.stripes.push(StripeFiles::create(&self.dir, self.stripes.len() as u32, self.id)?);
+                self.stripes.push(StripeFiles::create(&self.dir, self.stripes.len() as u32, 0, self.id)?);
             }
             let Some(stripe) = self.stripes.last_mut() else { break };
             let count = stripe.room().min(self.whole.len());
@@ -304,17 +313,23 @@ impl Gallery {
         }
         files::write_record(&self.dir.join("OVERLAY"), OVERLAY_MAGIC, &self.overlay.store(self.id))?;
         let replay_from = self.partial.first().map_or(applied + 1, |r| r.position);
+        let rows = self.rows - self.partial.len() as u64;
+        self.write_manifest(replay_from, rows)?;
+        (self.replay_from, self.recorded_rows) = (replay_from, rows);
+        self.publish(applied);
+        Ok(())
+    }
+
+    fn write_manifest(&self, replay_from: u64, rows: u64) -> Result<(), GalleryError> {
+        let stripes = self.stripes.iter().filter(|s| !s.directory.blocks.is_empty());
         let manifest = Manifest {
             gallery: self.id,
             finger_model: self.finger_model.clone(),
             replay_from,
-            rows: self.rows - self.partial.len() as u64,
-            stripes: self.stripes.iter().filter(|s| !s.directory.blocks.is_empty()).count() as u32,
+            rows,
+            stripes: stripes.map(|s| s.generation).collect(),
             face_models: self.models.store(),
         };
-        files::write_record(&self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)?;
-        self.replay_from = replay_from;
-        self.publish(applied);
-        Ok(())
+        files::write_record(&self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)
     }
 }

@@ -118,6 +118,17 @@ impl FileJournal {
         self.gallery
     }
 
+    /// Closes the last segment, if it has any record: from now on it is only read, or rewritten by [`super::redact`].
+    ///
+    /// # Errors
+    /// I/O, a full disk among it; then the journal goes on in the segment that it has.
+    pub fn close_segment(&mut self) -> Result<(), LogError> {
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
+        if self.len > SEGMENT_HEADER_LEN as u64 { self.roll() } else { Ok(()) }
+    }
+
     fn roll(&mut self) -> Result<(), LogError> {
         let (path, file) = new_segment(&self.dir, self.last + 1, self.gallery)?;
         self.file = file;
@@ -302,7 +313,7 @@ impl Scan {
 }
 
 /// The segments of a folder by first position.
-fn segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
+pub(super) fn segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     let mut all = Vec::new();
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -342,7 +353,7 @@ fn new_segment(dir: &Path, first: u64, gallery: [u8; 16]) -> Result<(PathBuf, Fi
     Ok((path, file))
 }
 
-fn sync_dir(dir: &Path) -> Result<(), LogError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| LogError::io(dir, e))
 }
 

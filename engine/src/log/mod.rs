@@ -7,11 +7,16 @@ mod event;
 mod frame;
 mod journal;
 pub mod projection;
+pub mod redact;
+pub mod segment;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use event::{Created, Decided, Enrolled, Event, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn};
+pub use event::{
+    Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder, Event, REDACTED, Redacted, RegistryDigest,
+    StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
+};
 pub use frame::FORMAT_VERSION;
 pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX};
 

@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad input ([`BadInput`]).
 
+pub mod at_rest;
 pub mod calibrate;
 pub mod capacity;
+pub mod check;
 pub mod collection;
 pub mod compare;
 pub mod demo;
@@ -18,9 +20,11 @@ pub mod picture;
 pub mod report;
 pub mod reverify;
 pub mod serve;
+pub mod subject;
 pub mod synth;
 pub mod template;
 pub mod train;
+pub mod upkeep;
 pub mod verify;
 
 use std::time::Duration;

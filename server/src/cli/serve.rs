@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::http::{self, HttpLimits};
-use crate::service::{Models, Service, ServiceOptions};
+use crate::service::{MaintenanceOptions, Models, Service, ServiceOptions};
 
 /// Serves the API on a data folder.
 #[derive(clap::Args, Debug)]
@@ -24,6 +25,12 @@ pub struct ServeArgs {
     /// Checks that may wait for a decision; one more is answered 429.
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub pending_max: usize,
+    /// Hours within which an erasure is carried out in the files; searches and answers leave it out at once.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(0..=8760))]
+    pub erase_within_h: u64,
+    /// Megabytes a second that are read again in the background to verify their checksums; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub verify_mb_per_s: u64,
 }
 
 /// Runs until SIGINT or SIGTERM, then finishes what was accepted.
@@ -56,6 +63,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
             health.position,
             health.kernel
         );
+        service.look_after(MaintenanceOptions {
+            erase_within: Duration::from_secs(args.erase_within_h * 3600),
+            verify_bytes_per_s: args.verify_mb_per_s.saturating_mul(1_000_000),
+        })?;
         http::serve(listener, Arc::new(service), HttpLimits::default(), stop_signal()).await?;
         println!("stopped; everything accepted is decided and written");
         Ok(())

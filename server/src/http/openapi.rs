@@ -16,8 +16,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::dto::{CheckBody, EmbeddingBody, FaceBody, FingerBody, IdentifyBody, MissingBody, VerifyBody};
 use super::problem::{FieldError, Members, Problem, ProblemKind};
 use crate::service::{
-    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, Health, IdentifyDocument, Reason, ServiceError,
-    SourceDocument, VerifyDocument,
+    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, ErasureDocument, Health, IdentifyDocument, Reason,
+    ServiceError, SourceDocument, VerifyDocument,
 };
 
 #[derive(OpenApi)]
@@ -33,6 +33,7 @@ use crate::service::{
     tags(
         (name = "checks", description = "Applications: submitted, decided, withdrawn."),
         (name = "searches", description = "Questions that leave nothing behind."),
+        (name = "subjects", description = "Erasure."),
         (name = "operation", description = "How the server is.")
     ),
     components(schemas(Members, FieldError))
@@ -84,6 +85,7 @@ impl IntoResponses for CodeProblems {
         [
             response("The path does not hold an application's code.", &code),
             response("No such application.", &Problem::of_service(&ServiceError::NotFound { what: "application" })),
+            response("It was erased.", &Problem::of_service(&ServiceError::Erased { what: "application" })),
         ]
         .into()
     }
@@ -153,6 +155,10 @@ impl IntoResponses for CheckProblems {
             response(
                 "No room on disk: new checks are refused, searches go on.",
                 &Problem::of_service(&ServiceError::DiskFull),
+            ),
+            response(
+                "The application's code belongs to an erased application.",
+                &Problem::of_service(&ServiceError::Erased { what: "application" }),
             ),
         ]
         .into()
@@ -283,6 +289,17 @@ pub(super) fn withdrawn_example() -> CheckDocument {
     CheckDocument { status: CheckStatus::Withdrawn, ..pending_example() }
 }
 
+pub(super) fn erasure_example() -> ErasureDocument {
+    ErasureDocument {
+        erasure: 20_043,
+        operator: "op-7731".to_owned(),
+        reason: "request".to_owned(),
+        records: 2,
+        ordered_ms: 1_764_547_200_000,
+        erased_ms: None,
+    }
+}
+
 pub(super) fn identified_example() -> IdentifyDocument {
     IdentifyDocument {
         candidates: vec![candidate_example()],
@@ -312,5 +329,6 @@ pub(super) fn health_example(ready: bool) -> Health {
         references: 20_000,
         pending: 0,
         kernel: "avx512".to_owned(),
+        damaged_places: 0,
     }
 }

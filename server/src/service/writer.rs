@@ -56,8 +56,12 @@ pub(super) enum Command {
         references: Vec<(Enrolled, Prepared)>,
         reply: Reply<u64>,
     },
+    /// Runs after what was asked before is durable and applied.
+    Maintain(Work),
     Close,
 }
+
+pub(super) type Work = Box<dyn FnOnce(&mut Folder, &Arc<Shared>) + Send>;
 
 /// An answer held back until its group is durable.
 type Held = Box<dyn FnOnce(Result<(), ServiceError>) + Send>;
@@ -78,18 +82,29 @@ pub(super) fn run(mut folder: Folder, shared: &Arc<Shared>, commands: &Receiver<
             waiting.push(next);
         }
         let mut group = Group { records: Vec::new(), held: Vec::new() };
+        let mut works = Vec::new();
         for command in waiting {
             match command {
                 Command::Close => open = false,
+                Command::Maintain(work) => works.push(work),
                 command => group.take(&folder, shared, command),
             }
         }
         group.commit(&mut folder, shared);
+        works.into_iter().for_each(|work| work(&mut folder, shared));
         if folder.gallery.wants_flush() {
             flush(&mut folder, shared);
         }
     }
     flush(&mut folder, shared);
+    // A digest is worth a record when something changed since the last one.
+    if folder.digest_at != folder.journal_position() && !shared.stopped.load(Ordering::Acquire) {
+        if let Err(error) = write_digest(&mut folder, shared) {
+            tracing::warn!(%error, "the registry's digest could not be written");
+        }
+        flush(&mut folder, shared);
+    }
+    folder.seal();
 }
 
 fn flush(folder: &mut Folder, shared: &Shared) {
@@ -131,7 +146,7 @@ impl Group {
 
     fn take(&mut self, folder: &Folder, shared: &Arc<Shared>, command: Command) {
         match command {
-            Command::Submit { submitted, prepared, reply } => match self.submit(folder, &submitted) {
+            Command::Submit { submitted, prepared, reply } => match self.submit(folder, shared, &submitted) {
                 Err(error) => drop(reply.send(Err(error))),
                 Ok(Err(known)) => {
                     // Known from this very group: its event is durable only after the commit.
@@ -171,7 +186,7 @@ impl Group {
                 self.records.extend(references.into_iter().map(|(e, p)| (Event::Enrolled(e), Some(p))));
                 self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| first)))));
             }
-            Command::Close => {}
+            Command::Maintain(_) | Command::Close => {}
         }
     }
 
@@ -180,6 +195,7 @@ impl Group {
     fn submit(
         &mut self,
         folder: &Folder,
+        shared: &Shared,
         submitted: &Submitted,
     ) -> Result<Result<Vec<u64>, Application>, ServiceError> {
         let mut again = Vec::new();
@@ -188,6 +204,10 @@ impl Group {
                 return Err(ServiceError::Conflict { application: submitted.application.clone() });
             }
             return Ok(Err(known));
+        }
+        let code = shared.key.pseudonym_of_name("application", &submitted.application);
+        if folder.registry.erasure_by_application(&code).map_err(internal)?.is_some() {
+            return Err(ServiceError::Erased { what: "application" });
         }
         if let Some(old) = &submitted.supersedes {
             match self.application(folder, old)? {
@@ -235,22 +255,18 @@ impl Group {
     }
 }
 
-fn write(records: Vec<(Event, Option<Prepared>)>, folder: &mut Folder, shared: &Shared) -> Result<(), ServiceError> {
+pub(super) fn write(
+    records: Vec<(Event, Option<Prepared>)>,
+    folder: &mut Folder,
+    shared: &Shared,
+) -> Result<(), ServiceError> {
     if shared.stopped.load(Ordering::Acquire) {
         return Err(ServiceError::Unavailable);
     }
     let (events, prepared): (Vec<_>, Vec<_>) = records.into_iter().unzip();
     let first = match folder.journal.append(&events) {
         Ok(first) => first,
-        Err(LogError::DiskFull) => {
-            shared.disk_full.store(true, Ordering::Release);
-            return Err(ServiceError::DiskFull);
-        }
-        Err(error) => {
-            tracing::error!(%error, "the journal has stopped; restart after the cause is mended");
-            shared.stopped.store(true, Ordering::Release);
-            return Err(ServiceError::Unavailable);
-        }
+        Err(error) => return Err(log_error(shared, &error)),
     };
     shared.disk_full.store(false, Ordering::Release);
     let last = first + events.len() as u64 - 1;
@@ -268,6 +284,29 @@ fn write(records: Vec<(Event, Option<Prepared>)>, folder: &mut Folder, shared: &
     shared.position.store(last, Ordering::Release);
     folder.gallery.publish(last);
     Ok(())
+}
+
+/// Appends what the registry holds now, to be compared with later.
+pub(super) fn write_digest(folder: &mut Folder, shared: &Shared) -> Result<(), ServiceError> {
+    let digest = folder.registry.digest_event().map_err(internal)?;
+    write(vec![(Event::RegistryDigest(digest), None)], folder, shared)?;
+    folder.digest_at = folder.journal_position();
+    Ok(())
+}
+
+/// What a failure of the log means for the service.
+pub(super) fn log_error(shared: &Shared, error: &LogError) -> ServiceError {
+    match error {
+        LogError::DiskFull => {
+            shared.disk_full.store(true, Ordering::Release);
+            ServiceError::DiskFull
+        }
+        error => {
+            tracing::error!(%error, "the journal has stopped; restart after the cause is mended");
+            shared.stopped.store(true, Ordering::Release);
+            ServiceError::Unavailable
+        }
+    }
 }
 
 pub(super) fn internal(error: impl std::fmt::Display) -> ServiceError {
