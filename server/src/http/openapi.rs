@@ -174,6 +174,16 @@ impl IntoResponses for SubjectProblems {
     }
 }
 
+/// What a request whose query can't be read gets.
+pub(super) struct QueryProblems;
+
+impl IntoResponses for QueryProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let operator = Problem::field(ProblemKind::Malformed, "operator", "format", super::routes::NAME_RULE);
+        [response("The path or the query can't be read.", &operator)].into()
+    }
+}
+
 fn response(description: &str, example: &Problem) -> (String, RefOr<Response>) {
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))

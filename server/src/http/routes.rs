@@ -17,7 +17,9 @@ use utoipa_axum::routes;
 
 use super::dto::{CheckBody, IdentifyBody, VerifyBody};
 use super::limits::HttpLimits;
-use super::openapi::{self, BodyProblems, CheckProblems, CodeProblems, Problems, StateProblems, SubjectProblems};
+use super::openapi::{
+    self, BodyProblems, CheckProblems, CodeProblems, Problems, QueryProblems, StateProblems, SubjectProblems,
+};
 use super::problem::{Problem, ProblemKind};
 use super::receive::{parse, receive};
 use super::{observe, parse as read};
@@ -199,9 +201,7 @@ async fn verify(State(app): State<App>, request: Request) -> Result<Json<VerifyD
     params(("subject" = String, Path, description = "The subject.", example = "S0000020001"), EraseQuery),
     responses(
         (status = 200, description = "Ordered.", body = ErasureDocument, example = json!(openapi::erasure_example())),
-        (status = 400, description = "The path or the query can't be read.", body = super::problem::Members,
-            content_type = "application/problem+json"),
-        SubjectProblems, StateProblems, Problems
+        QueryProblems, SubjectProblems, StateProblems, Problems
     )
 )]
 async fn erase_subject(
@@ -246,7 +246,7 @@ impl EraseQuery {
 }
 
 /// What a name in a path or a query is.
-const NAME_RULE: &str = "1 to 64 printable ASCII characters without spaces";
+pub(super) const NAME_RULE: &str = "1 to 64 printable ASCII characters without spaces";
 
 fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
