@@ -36,6 +36,24 @@ fuzz seconds="300":
             -max_total_time={{ seconds }} -max_len=4096 || exit 1; \
     done
 
+# power cuts: more of what may survive each of them, over several scripts
+power-cuts cuts="20" seeds="1 2 3":
+    for seed in {{ seeds }}; do \
+        DUYNHAT_SEED=$seed DUYNHAT_CUTS_PER_CALL={{ cuts }} cargo test -p duynhat-tests --test power_cuts -- --nocapture || exit 1; \
+    done
+
+# an error, or no room, at every call of the storage
+faults:
+    DUYNHAT_FAULTS=all cargo test -p duynhat-tests --test failing_disks -- --nocapture
+
+# flipped bits over a data folder
+bitflips flips="10000":
+    DUYNHAT_FLIPS={{ flips }} cargo test -p duynhat-tests --test bit_flips -- --nocapture
+
+# kill -9 under load, again and again
+torture kills="300" clients="32":
+    DUYNHAT_KILLS={{ kills }} DUYNHAT_CLIENTS={{ clients }} cargo test -p duynhat-tests --test torture -- --nocapture
+
 # the book, links checked, into target/book
 docs:
     mdbook build docs

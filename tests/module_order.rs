@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Low to high; modules of one row do not know each other.
 const ORDER: &[&[&str]] = &[
     &["codec"],
+    &["storage"],
     &["template"],
     &["kernel"],
     &["finger", "face"],

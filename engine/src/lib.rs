@@ -5,6 +5,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`codec`] | how structured records become bytes (bincode) |
+//! | [`storage`] | what journal and gallery ask of a file system; one in memory for tests, and faults on purpose |
 //! | [`template`] | domain types and codecs of the standards; no I/O |
 //! | [`kernel`] | slices in, scores out, one dispatch by CPU |
 //! | [`finger`], [`face`] | descriptor, screen, comparison, bounds, score calibration of a modality |
@@ -23,4 +24,5 @@ pub mod gallery;
 pub mod kernel;
 pub mod log;
 pub mod search;
+pub mod storage;
 pub mod template;

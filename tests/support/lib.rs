@@ -1,4 +1,6 @@
 //! Support for the workspace tests.
 
+pub mod history;
 pub mod http;
 pub mod records;
+pub mod script;

@@ -12,9 +12,7 @@
 //! CRC32C of the rest, then the encoded value.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +25,7 @@ use super::faces::StoredModel;
 use super::map::Map;
 use super::{BLOCK_ROWS, GalleryError};
 use crate::codec;
+use crate::storage::{self, Open, Storage};
 
 /// Blocks in a stripe: 65,536 references.
 pub const STRIPE_BLOCKS: usize = 256;
@@ -79,26 +78,27 @@ pub(super) const DIRECTORY_MAGIC: &[u8; 8] = b"DUYNHATD";
 pub(super) const OVERLAY_MAGIC: &[u8; 8] = b"DUYNHATO";
 
 /// Writes a framed record under a temporary name, syncs it and moves it into place.
-pub(super) fn write_record<T: Serialize>(path: &Path, magic: &[u8; 8], value: &T) -> Result<(), GalleryError> {
+pub(super) fn write_record<T: Serialize>(
+    storage: &dyn Storage,
+    path: &Path,
+    magic: &[u8; 8],
+    value: &T,
+) -> Result<(), GalleryError> {
     let payload = codec::encode(value)?;
     let mut bytes = magic.to_vec();
     bytes.extend(GALLERY_FORMAT_VERSION.to_le_bytes());
     bytes.extend(crc32c::crc32c(&payload).to_le_bytes());
     bytes.extend(payload);
-    let temporary = path.with_extension("new");
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        sync_parent(path)
-    };
-    write().map_err(|e| GalleryError::io(path, e))
+    storage::replace(storage, path, &bytes).map_err(|e| GalleryError::io(path, e))
 }
 
 /// Reads what [`write_record`] wrote; `None` when there is no such file.
-pub(super) fn read_record<T: DeserializeOwned>(path: &Path, magic: &[u8; 8]) -> Result<Option<T>, GalleryError> {
-    let bytes = match std::fs::read(path) {
+pub(super) fn read_record<T: DeserializeOwned>(
+    storage: &dyn Storage,
+    path: &Path,
+    magic: &[u8; 8],
+) -> Result<Option<T>, GalleryError> {
+    let bytes = match storage.read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(GalleryError::io(path, e)),
@@ -122,12 +122,9 @@ pub(super) fn read_record<T: DeserializeOwned>(path: &Path, magic: &[u8; 8]) -> 
     codec::decode(payload).map(Some).map_err(|e| GalleryError::corrupt(path, 16, e.to_string()))
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-}
-
 /// A stripe's files, for the writer and for readers.
 pub(super) struct StripeFiles {
+    storage: Arc<dyn Storage>,
     pub dir: PathBuf,
     pub generation: u32,
     pub directory: Directory,
@@ -141,15 +138,21 @@ impl StripeFiles {
         })
     }
 
-    pub fn create(gallery_dir: &Path, number: u32, generation: u32, gallery: [u8; 16]) -> Result<Self, GalleryError> {
+    pub fn create(
+        storage: Arc<dyn Storage>,
+        gallery_dir: &Path,
+        number: u32,
+        generation: u32,
+        gallery: [u8; 16],
+    ) -> Result<Self, GalleryError> {
         let dir = Self::path(gallery_dir, number, generation);
-        std::fs::create_dir_all(&dir).map_err(|e| GalleryError::io(&dir, e))?;
-        sync_parent(&dir).map_err(|e| GalleryError::io(&dir, e))?;
-        Ok(Self { dir, generation, directory: Directory { gallery, blocks: Vec::new() } })
+        storage::make_dir(&*storage, &dir).map_err(|e| GalleryError::io(&dir, e))?;
+        Ok(Self { storage, dir, generation, directory: Directory { gallery, blocks: Vec::new() } })
     }
 
     /// Reads the directory and maps the columns; checks every length against its file first, and scans nothing.
     pub fn open(
+        storage: Arc<dyn Storage>,
         gallery_dir: &Path,
         number: u32,
         generation: u32,
@@ -157,8 +160,8 @@ impl StripeFiles {
     ) -> Result<(Self, Vec<Arc<Block>>), GalleryError> {
         let dir = Self::path(gallery_dir, number, generation);
         let path = dir.join("DIRECTORY");
-        let directory: Directory =
-            read_record(&path, DIRECTORY_MAGIC)?.ok_or_else(|| GalleryError::Missing { path: path.clone() })?;
+        let directory: Directory = read_record(&*storage, &path, DIRECTORY_MAGIC)?
+            .ok_or_else(|| GalleryError::Missing { path: path.clone() })?;
         if directory.gallery != gallery {
             return Err(GalleryError::Foreign { path });
         }
@@ -168,7 +171,7 @@ impl StripeFiles {
         if let Some(bad) = directory.blocks.iter().find(|b| b.rows == 0 || b.rows as usize > BLOCK_ROWS) {
             return Err(GalleryError::corrupt(&path, 16, format!("a block of {} rows", bad.rows)));
         }
-        let stripe = Self { dir, generation, directory };
+        let stripe = Self { storage, dir, generation, directory };
         let blocks = stripe.map(0)?;
         Ok((stripe, blocks))
     }
@@ -188,7 +191,7 @@ impl StripeFiles {
         let mut files = BTreeMap::new();
         for (id, len) in self.lengths() {
             let path = self.dir.join(id.file_name());
-            let open = File::open(&path).and_then(|f| Map::new(&f, len));
+            let open = self.storage.open(&path, Open::Read).and_then(|f| Map::new(&*f, len));
             let map = open.map_err(|e| match e.kind() {
                 io::ErrorKind::UnexpectedEof => GalleryError::corrupt(&path, 0, e.to_string()),
                 _ => GalleryError::io(&path, e),
@@ -249,12 +252,12 @@ impl StripeFiles {
             let path = self.dir.join(id.file_name());
             let end = lengths[&id];
             let start = end - buffer.len() as u64;
-            write_allocated(&path, start, &buffer).map_err(|e| GalleryError::io(&path, e))?;
+            write_allocated(&*self.storage, &path, start, &buffer).map_err(|e| GalleryError::io(&path, e))?;
         }
-        sync_parent(&self.dir.join("x")).map_err(|e| GalleryError::io(&self.dir, e))?;
+        self.storage.sync_dir(&self.dir).map_err(|e| GalleryError::io(&self.dir, e))?;
         self.directory.blocks.extend(entries);
-        let written =
-            write_record(&self.dir.join("DIRECTORY"), DIRECTORY_MAGIC, &self.directory).and_then(|()| self.map(before));
+        let written = write_record(&*self.storage, &self.dir.join("DIRECTORY"), DIRECTORY_MAGIC, &self.directory)
+            .and_then(|()| self.map(before));
         if written.is_err() {
             self.directory.blocks.truncate(before);
         }
@@ -263,13 +266,9 @@ impl StripeFiles {
 }
 
 /// Writes into space that was allocated first: on a full disk this is an error, never a hole.
-fn write_allocated(path: &Path, start: u64, bytes: &[u8]) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), start, bytes.len() as u64) {
-        // A file system without allocation still reports a full disk at the write.
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-        Err(e) => return Err(e.into()),
-    }
-    file.write_all_at(bytes, start)?;
+fn write_allocated(storage: &dyn Storage, path: &Path, start: u64, bytes: &[u8]) -> io::Result<()> {
+    let file = storage.open(path, Open::Write)?;
+    file.allocate(start, bytes.len() as u64)?;
+    storage::write_all_at(&*file, bytes, start)?;
     file.sync_data()
 }

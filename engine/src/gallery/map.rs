@@ -9,30 +9,49 @@
 //! keeps other programs out.
 #![allow(unsafe_code)]
 
-use std::fs::File;
 use std::io;
 
-/// A read-only mapping of the first `len` bytes of a file.
-pub(super) struct Map(memmap2::Mmap);
+use super::column::AlignedBytes;
+use crate::storage::StorageFile;
+
+/// The first `len` bytes of a file: a read-only mapping, or a copy where the storage has no file to map.
+pub(super) enum Map {
+    Mapped(memmap2::Mmap),
+    Copied(AlignedBytes),
+}
 
 impl Map {
     /// Maps `len` bytes; an error when the file is shorter.
-    pub fn new(file: &File, len: u64) -> io::Result<Self> {
-        let actual = file.metadata()?.len();
+    pub fn new(file: &dyn StorageFile, len: u64) -> io::Result<Self> {
+        let actual = file.len()?;
         if actual < len {
             let what = format!("{actual} bytes; {len} are recorded");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
         }
         let len = usize::try_from(len).map_err(|_| io::Error::other("too long to map"))?;
+        let Some(file) = file.std_file() else {
+            let mut bytes = vec![0; len];
+            let mut at = 0;
+            while at < len {
+                match file.read_at(&mut bytes[at..], at as u64)? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    n => at += n,
+                }
+            }
+            return Ok(Self::Copied(AlignedBytes::new(&bytes)));
+        };
         // SAFETY: the mapping is read-only and private to this process's readers; the bytes below `len` are not
         // changed by this program after they were recorded (see the module's header for other programs), and the
         // file was checked to be long enough just now.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
-        Ok(Self(map))
+        Ok(Self::Mapped(map))
     }
 
     /// The mapped bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        match self {
+            Self::Mapped(map) => map,
+            Self::Copied(bytes) => bytes.bytes(),
+        }
     }
 }

@@ -16,6 +16,7 @@ mod column;
 mod error;
 mod faces;
 mod files;
+mod flush;
 mod lock;
 mod map;
 mod overlay;
@@ -34,6 +35,7 @@ pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
 pub use files::{GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
 pub use overlay::Overlay;
 pub use payload::{Prints, StoredPrint};
@@ -41,6 +43,7 @@ pub use reference::{Prepared, PreparedFinger, Reference};
 pub use rewrite::{Compaction, RewrittenStripe};
 pub use snapshot::Snapshot;
 
+use crate::storage::{self, Storage};
 use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
 
 /// Whole blocks in memory from which on [`Gallery::wants_flush`] holds: 4,096 references.
@@ -48,6 +51,7 @@ const FLUSH_BLOCKS: usize = 16;
 
 /// The writer's side of the gallery.
 pub struct Gallery {
+    storage: Arc<dyn Storage>,
     dir: PathBuf,
     id: [u8; 16],
     finger_model: String,
@@ -76,8 +80,23 @@ impl Gallery {
     /// # Errors
     /// Damage with file and offset, another gallery's files, another model, an unknown format version, I/O.
     pub fn open(dir: &Path, id: [u8; 16], finger_model: &str, writable: bool) -> Result<Self, GalleryError> {
-        let manifest: Option<Manifest> = files::read_record(&dir.join("MANIFEST"), MANIFEST_MAGIC)?;
+        Self::open_in(storage::disk(), dir, id, finger_model, writable)
+    }
+
+    /// [`Gallery::open`] in a storage.
+    ///
+    /// # Errors
+    /// Damage with file and offset, another gallery's files, another model, an unknown format version, I/O.
+    pub fn open_in(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        id: [u8; 16],
+        finger_model: &str,
+        writable: bool,
+    ) -> Result<Self, GalleryError> {
+        let manifest: Option<Manifest> = files::read_record(&*storage, &dir.join("MANIFEST"), MANIFEST_MAGIC)?;
         let mut gallery = Self {
+            storage,
             dir: dir.into(),
             id,
             finger_model: finger_model.to_owned(),
@@ -120,7 +139,7 @@ impl Gallery {
         self.models = Arc::new(models.map_err(|what| GalleryError::corrupt(&path, 16, what))?);
         let mut filed = Vec::new();
         for (number, generation) in (0u32..).zip(&manifest.stripes) {
-            let (stripe, blocks) = StripeFiles::open(&self.dir, number, *generation, self.id)?;
+            let (stripe, blocks) = StripeFiles::open(self.storage.clone(), &self.dir, number, *generation, self.id)?;
             self.stripes.push(stripe);
             for block in blocks {
                 // A crash between directory and manifest leaves blocks that the manifest does not know: their rows
@@ -147,7 +166,7 @@ impl Gallery {
         self.filed = Arc::new(filed);
         (self.replay_from, self.recorded_rows) = (manifest.replay_from, manifest.rows);
         let overlay_path = self.dir.join("OVERLAY");
-        let overlay: Option<StoredOverlay> = files::read_record(&overlay_path, OVERLAY_MAGIC)?;
+        let overlay: Option<StoredOverlay> = files::read_record(&*self.storage, &overlay_path, OVERLAY_MAGIC)?;
         if let Some(stored) = overlay {
             if stored.gallery != self.id {
                 return Err(GalleryError::Foreign { path: overlay_path });
@@ -163,7 +182,9 @@ impl Gallery {
     /// Damage, I/O.
     pub fn face_models_in(dir: &Path) -> Result<Option<FaceModels>, GalleryError> {
         let path = dir.join("MANIFEST");
-        let Some(manifest) = files::read_record::<Manifest>(&path, MANIFEST_MAGIC)? else { return Ok(None) };
+        let Some(manifest) = files::read_record::<Manifest>(&storage::Disk, &path, MANIFEST_MAGIC)? else {
+            return Ok(None);
+        };
         let models = FaceModels::restore(manifest.face_models);
         models.map(Some).map_err(|what| GalleryError::corrupt(&path, 16, what))
     }
@@ -262,7 +283,6 @@ impl Gallery {
     pub fn set_subject(&mut self, position: u64, subject: &str) -> Result<(), GalleryError> {
         let view = self.view(0);
         if let Some(row) = view.row_of(position)?
-            && !self.overlay.is_withdrawn(row)
             && view.subject(row)?.as_ref() != subject
         {
             self.overlay.set_subject(row, subject);
@@ -291,35 +311,6 @@ impl Gallery {
         self.writable && self.whole.len() >= FLUSH_BLOCKS
     }
 
-    /// Writes whole blocks and the overlay to the files; `applied` is the last log position applied. A failure leaves
-    /// the files as they were and the gallery as it was: searches go on, and the next flush tries again.
-    ///
-    /// # Errors
-    /// I/O, a full disk among it.
-    pub fn flush(&mut self, applied: u64) -> Result<(), GalleryError> {
-        if !self.writable {
-            return Ok(());
-        }
-        std::fs::create_dir_all(&self.dir).map_err(|e| GalleryError::io(&self.dir, e))?;
-        while !self.whole.is_empty() {
-            if self.stripes.last().is_none_or(StripeFiles::is_full) {
-                self.stripes.push(StripeFiles::create(&self.dir, self.stripes.len() as u32, 0, self.id)?);
-            }
-            let Some(stripe) = self.stripes.last_mut() else { break };
-            let count = stripe.room().min(self.whole.len());
-            let mapped = stripe.append(&self.whole[..count])?;
-            Arc::make_mut(&mut self.filed).extend(mapped);
-            self.whole.drain(..count);
-        }
-        files::write_record(&self.dir.join("OVERLAY"), OVERLAY_MAGIC, &self.overlay.store(self.id))?;
-        let replay_from = self.partial.first().map_or(applied + 1, |r| r.position);
-        let rows = self.rows - self.partial.len() as u64;
-        self.write_manifest(replay_from, rows)?;
-        (self.replay_from, self.recorded_rows) = (replay_from, rows);
-        self.publish(applied);
-        Ok(())
-    }
-
     fn write_manifest(&self, replay_from: u64, rows: u64) -> Result<(), GalleryError> {
         let stripes = self.stripes.iter().filter(|s| !s.directory.blocks.is_empty());
         let manifest = Manifest {
@@ -330,6 +321,6 @@ impl Gallery {
             stripes: stripes.map(|s| s.generation).collect(),
             face_models: self.models.store(),
         };
-        files::write_record(&self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)
+        files::write_record(&*self.storage, &self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)
     }
 }

@@ -19,6 +19,7 @@ use super::snapshot::Snapshot;
 use super::{Gallery, GalleryError, Prepared, PreparedFinger, Reference};
 use crate::face::Basis;
 use crate::finger::FingerFeatures;
+use crate::storage::Storage;
 use crate::template::{Extractor, FaceTemplate, FingerPosition};
 
 /// References of a face model from which its basis is learned.
@@ -104,6 +105,7 @@ pub(super) fn learn<'a>(
 
 /// What there is to be written anew, and all that is needed to do it beside the writer.
 pub struct Compaction {
+    storage: Arc<dyn Storage>,
     dir: PathBuf,
     gallery: [u8; 16],
     generations: Vec<u32>,
@@ -166,7 +168,7 @@ impl Compaction {
         if dir.exists() {
             std::fs::remove_dir_all(&dir).map_err(|e| GalleryError::io(&dir, e))?;
         }
-        let mut files = StripeFiles::create(&self.dir, number, generation, self.gallery)?;
+        let mut files = StripeFiles::create(self.storage.clone(), &self.dir, number, generation, self.gallery)?;
         for chunk in self.blocks(number).chunks(BLOCKS_AT_ONCE) {
             let mut fresh = Vec::new();
             for block in chunk {
@@ -266,6 +268,7 @@ impl Gallery {
     pub fn compaction(&self) -> Compaction {
         let generations = self.stripes.iter().filter(|s| !s.directory.blocks.is_empty()).map(|s| s.generation);
         Compaction {
+            storage: self.storage.clone(),
             dir: self.dir.clone(),
             gallery: self.id,
             generations: generations.collect(),

@@ -1,19 +1,26 @@
 //! The file journal: one writer, any number of readers beside it.
 //!
 //! Invariants:
-//! - Positions start at 1 and have no gaps. A segment is named by its first position, 20 digits.
+//! - Positions start at 1 and have no gaps. A segment is named by its first position, 20 digits, and has its name only
+//!   once it has a whole header.
 //! - [`FileJournal::append`] returns only after `fdatasync`; what it returned for is never lost.
-//! - After a failed sync nobody knows what is on the disk: the journal stops for good and says so. A restart finds out.
+//! - After a failed sync nobody knows what is on the disk: the journal stops for good and says so. The next writer does
+//!   not trust what it can read there: it writes again whatever is not known to be durable, and syncs that.
 //! - A write that fails for want of room is taken back: the journal goes on as soon as there is room.
-//! - The writer cuts a torn tail when it opens; a reader stops there. Damage before the tail is an error, never skipped.
+//! - The writer cuts a torn tail when it opens; a reader stops there. Nothing that was known to be durable is ever cut:
+//!   damage before the tail, or an end below the noted position, is an error with file and offset.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::frame::{self, Frame, SEGMENT_HEADER_LEN};
+use super::frame::{self, Frame, HEADER_LEN, Seal};
+use super::watermark::{self, Watermark};
 use super::{Event, LogError};
+use crate::storage::{self, Open, Storage, StorageFile, StorageKey};
+
+/// What [`FileJournal::has_room`] asks for.
+const ROOM_PROBE_BYTES: u64 = 1 << 20;
 
 /// A segment is closed when it has grown to this many bytes.
 pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
@@ -32,8 +39,8 @@ pub trait EventLog: Send {
     /// Appends the events in order and returns the position of the first, once all are durable.
     ///
     /// # Errors
-    /// [`LogError::DiskFull`]: nothing was appended, try again later. Any other: nothing more can be appended, and
-    /// whether these events survive a restart is unknown.
+    /// [`LogError::DiskFull`] and [`LogError::Encode`]: nothing was appended, and the log goes on. Any other: nothing
+    /// more can be appended, and whether these events survive a restart is unknown.
     fn append(&mut self, events: &[Event]) -> Result<u64, LogError>;
 
     /// The last durable position; 0 when empty.
@@ -42,12 +49,15 @@ pub trait EventLog: Send {
 
 /// The journal in a folder of segments.
 pub struct FileJournal {
+    storage: Arc<dyn Storage>,
     dir: PathBuf,
     gallery: [u8; 16],
-    file: File,
+    key: Option<Arc<StorageKey>>,
+    file: Box<dyn StorageFile>,
     path: PathBuf,
     len: u64,
     last: u64,
+    watermark: Watermark,
     stopped: bool,
     buffer: Vec<u8>,
     segment_bytes_max: u64,
@@ -59,12 +69,21 @@ impl FileJournal {
     /// # Errors
     /// The folder already has a journal, or I/O.
     pub fn create(dir: &Path, gallery: [u8; 16]) -> Result<Self, LogError> {
-        std::fs::create_dir_all(dir).map_err(|e| LogError::io(dir, e))?;
-        if !segments(dir)?.is_empty() {
+        Self::create_in(storage::disk(), dir, gallery)
+    }
+
+    /// [`FileJournal::create`] in a storage.
+    ///
+    /// # Errors
+    /// The folder already has a journal, or I/O.
+    pub fn create_in(storage: Arc<dyn Storage>, dir: &Path, gallery: [u8; 16]) -> Result<Self, LogError> {
+        storage::make_dir(&*storage, dir).map_err(|e| LogError::io(dir, e))?;
+        if !segments(&*storage, dir)?.is_empty() {
             return Err(LogError::Corrupt { path: dir.into(), offset: 0, what: "a journal is already there".into() });
         }
-        let (path, file) = new_segment(dir, 1, gallery)?;
-        Ok(Self::at(dir, gallery, file, path, SEGMENT_HEADER_LEN as u64, 0))
+        let watermark = Watermark::start(&*storage, dir, 0, gallery)?;
+        let (path, file) = new_segment(&*storage, dir, 1, gallery)?;
+        Ok(Self::at(storage, dir, gallery, (path, file, HEADER_LEN as u64), 0, watermark))
     }
 
     /// Opens the journal to append. A torn tail is cut.
@@ -72,34 +91,62 @@ impl FileJournal {
     /// # Errors
     /// Damage, an unknown format version, or I/O; with file and offset.
     pub fn open(dir: &Path) -> Result<Self, LogError> {
-        let all = segments(dir)?;
-        let Some((first, path)) = all.last().cloned() else {
-            return Err(LogError::Missing { path: dir.into() });
-        };
-        let bytes = std::fs::read(&path).map_err(|e| LogError::io(&path, e))?;
-        if bytes.len() < SEGMENT_HEADER_LEN && all.len() > 1 {
-            // The crash came while this segment was being made: nothing in it was ever durable.
-            std::fs::remove_file(&path).map_err(|e| LogError::io(&path, e))?;
-            sync_dir(dir)?;
-            return Self::open(dir);
-        }
-        let scan = Scan::segment(&path, first, &bytes, true)?;
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| LogError::io(&path, e))?;
-        if scan.good_len < bytes.len() as u64 {
-            file.set_len(scan.good_len).map_err(|e| LogError::io(&path, e))?;
-            file.sync_all().map_err(|e| LogError::io(&path, e))?;
-        }
-        Ok(Self::at(dir, scan.gallery, file, path, scan.good_len, scan.next_position - 1))
+        Self::open_in(storage::disk(), dir)
     }
 
-    fn at(dir: &Path, gallery: [u8; 16], file: File, path: PathBuf, len: u64, last: u64) -> Self {
+    /// [`FileJournal::open`] in a storage.
+    ///
+    /// # Errors
+    /// Damage, an unknown format version, or I/O; with file and offset.
+    pub fn open_in(storage: Arc<dyn Storage>, dir: &Path) -> Result<Self, LogError> {
+        let noted = watermark::read(&*storage, dir)?;
+        let durable = noted.map_or(0, |n| n.position);
+        let Some((first, path)) = segments(&*storage, dir)?.pop() else {
+            if durable > 0 {
+                return Err(ends_early(dir.into(), 0, 0, durable));
+            }
+            return Err(LogError::Missing { path: dir.into() });
+        };
+        let bytes = storage.read(&path).map_err(|e| LogError::io(&path, e))?;
+        let scan = Scan::segment(&path, first, &bytes, durable)?;
+        if noted.is_some_and(|n| n.gallery != scan.gallery) {
+            let what = "belongs to another gallery than the segments beside it".into();
+            return Err(LogError::Corrupt { path: watermark::path(dir), offset: 24, what });
+        }
+        let io = |e| LogError::io(&path, e);
+        let file = storage.open(&path, Open::Write).map_err(io)?;
+        let (known, good) = (scan.known_len, scan.good_len);
+        if good < bytes.len() {
+            file.set_len(good as u64).map_err(io)?;
+        }
+        // What is not known to be durable can be read, but perhaps only from the system's memory: its sync may have
+        // failed, or never come, before the last writer ended. From here on it counts.
+        storage::write_all_at(&*file, &bytes[known..good], known as u64).map_err(io)?;
+        file.sync_data().map_err(|source| LogError::Sync { path: path.clone(), source })?;
+        storage.sync_dir(dir).map_err(|e| LogError::io(dir, e))?;
+        let last = scan.next_position - 1;
+        let watermark = Watermark::open(&*storage, dir, noted, last, scan.gallery)?;
+        Ok(Self::at(storage, dir, scan.gallery, (path, file, good as u64), last, watermark))
+    }
+
+    fn at(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        gallery: [u8; 16],
+        (path, file, len): (PathBuf, Box<dyn StorageFile>, u64),
+        last: u64,
+        watermark: Watermark,
+    ) -> Self {
         Self {
+            storage,
             dir: dir.into(),
             gallery,
+            key: storage::key_in_use(),
             file,
             path,
             len,
             last,
+            watermark,
             stopped: false,
             buffer: Vec::new(),
             segment_bytes_max: SEGMENT_BYTES_MAX,
@@ -110,6 +157,13 @@ impl FileJournal {
     #[must_use]
     pub fn with_segment_bytes_max(mut self, bytes: u64) -> Self {
         self.segment_bytes_max = bytes.clamp(1 << 10, SEGMENT_BYTES_MAX);
+        self
+    }
+
+    /// Seals what is appended under another key than this process's, or not at all.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Arc<StorageKey>>) -> Self {
+        self.key = key;
         self
     }
 
@@ -126,15 +180,68 @@ impl FileJournal {
         if self.stopped {
             return Err(LogError::Stopped);
         }
-        if self.len > SEGMENT_HEADER_LEN as u64 { self.roll() } else { Ok(()) }
+        if self.len > HEADER_LEN as u64 { self.roll() } else { Ok(()) }
+    }
+
+    /// Makes the note of the last durable position outlive a loss of power. For a moment when nothing waits: until
+    /// then, and only after a loss of power, damage to the last batch would be taken for a torn tail.
+    ///
+    /// # Errors
+    /// The sync failed: the journal has stopped.
+    pub fn settle(&mut self) -> Result<(), LogError> {
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
+        let settled = self.watermark.settle();
+        self.stopped = settled.is_err();
+        settled
+    }
+
+    /// Whether there is room for more, after [`LogError::DiskFull`].
+    pub fn has_room(&mut self) -> bool {
+        if self.stopped {
+            return false;
+        }
+        let room = self.file.allocate(self.len, ROOM_PROBE_BYTES);
+        // Without its own length back, the next record would not follow the last one.
+        if self.file.set_len(self.len).is_err() {
+            self.stopped = true;
+            return false;
+        }
+        room.is_ok()
     }
 
     fn roll(&mut self) -> Result<(), LogError> {
-        let (path, file) = new_segment(&self.dir, self.last + 1, self.gallery)?;
+        let (path, file) = new_segment(&*self.storage, &self.dir, self.last + 1, self.gallery)?;
         self.file = file;
         self.path = path;
-        self.len = SEGMENT_HEADER_LEN as u64;
+        self.len = HEADER_LEN as u64;
         Ok(())
+    }
+
+    fn write(&mut self, events: &[Event]) -> Result<(), LogError> {
+        if self.len >= self.segment_bytes_max {
+            self.roll()?;
+        }
+        self.buffer.clear();
+        for (position, event) in (self.last + 1..).zip(events) {
+            let seal = Seal { key: self.key.as_deref(), gallery: self.gallery };
+            frame::write_record(position, self.last, event, seal, &mut self.buffer)
+                .map_err(|e| LogError::Encode(e.to_string()))?;
+        }
+        if let Err(error) = storage::write_all_at(&*self.file, &self.buffer, self.len) {
+            // Take back what part of it arrived, durably: what was refused must not come back after a loss of power.
+            // Only if that works may the journal go on.
+            let taken_back = self.file.set_len(self.len).and_then(|()| self.file.sync_data()).is_ok();
+            if storage::is_full(&error) && taken_back {
+                return Err(LogError::DiskFull);
+            }
+            return Err(LogError::io(&self.path, error));
+        }
+        self.file.sync_data().map_err(|source| LogError::Sync { path: self.path.clone(), source })?;
+        self.len += self.buffer.len() as u64;
+        self.last += events.len() as u64;
+        self.watermark.note(self.last)
     }
 }
 
@@ -143,32 +250,16 @@ impl EventLog for FileJournal {
         if self.stopped {
             return Err(LogError::Stopped);
         }
-        if self.len >= self.segment_bytes_max {
-            self.roll()?;
-        }
-        self.buffer.clear();
         let first = self.last + 1;
-        for (i, event) in events.iter().enumerate() {
-            frame::write_record(first + i as u64, self.last, event, &mut self.buffer)
-                .map_err(|e| LogError::Encode(e.to_string()))?;
-        }
-        if let Err(error) = self.file.write_all_at(&self.buffer, self.len) {
-            // Take back what part of it arrived; only if that works may the journal go on.
-            let taken_back = self.file.set_len(self.len).is_ok();
-            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            if full && taken_back {
-                return Err(LogError::DiskFull);
+        match self.write(events) {
+            Ok(()) => Ok(first),
+            // Nothing of it is in the log.
+            Err(error @ (LogError::DiskFull | LogError::Encode(_))) => Err(error),
+            Err(error) => {
+                self.stopped = true;
+                Err(error)
             }
-            self.stopped = true;
-            return Err(LogError::io(&self.path, error));
         }
-        if let Err(error) = self.file.sync_data() {
-            self.stopped = true;
-            return Err(LogError::Sync { path: self.path.clone(), source: error });
-        }
-        self.len += self.buffer.len() as u64;
-        self.last += events.len() as u64;
-        Ok(first)
     }
 
     fn last_position(&self) -> u64 {
@@ -178,6 +269,12 @@ impl EventLog for FileJournal {
 
 /// Reads the journal from a position on, beside a writer or without one.
 pub struct JournalReader {
+    storage: Arc<dyn Storage>,
+    key: Option<Arc<StorageKey>>,
+    /// Of the segment that is being read.
+    gallery: [u8; 16],
+    /// What was noted as durable before the segments were listed.
+    durable: u64,
     segments: std::vec::IntoIter<(u64, PathBuf)>,
     path: PathBuf,
     bytes: Vec<u8>,
@@ -194,14 +291,30 @@ impl JournalReader {
     /// # Errors
     /// No journal there, or I/O.
     pub fn open(dir: &Path, from: u64) -> Result<Self, LogError> {
-        let mut all = segments(dir)?;
+        Self::open_in(storage::disk(), dir, from)
+    }
+
+    /// [`JournalReader::open`] in a storage.
+    ///
+    /// # Errors
+    /// No journal there, or I/O.
+    pub fn open_in(storage: Arc<dyn Storage>, dir: &Path, from: u64) -> Result<Self, LogError> {
+        let durable = watermark::read(&*storage, dir)?.map_or(0, |n| n.position);
+        let mut all = segments(&*storage, dir)?;
         if all.is_empty() {
-            return Err(LogError::Missing { path: dir.into() });
+            return Err(match durable {
+                0 => LogError::Missing { path: dir.into() },
+                _ => ends_early(dir.into(), 0, 0, durable),
+            });
         }
         let start = all.iter().rposition(|(first, _)| *first <= from.max(1)).unwrap_or(0);
         all.drain(..start);
         let next = all[0].0;
         Ok(Self {
+            storage,
+            key: storage::key_in_use(),
+            gallery: [0; 16],
+            durable,
             segments: all.into_iter(),
             path: PathBuf::new(),
             bytes: Vec::new(),
@@ -213,6 +326,13 @@ impl JournalReader {
         })
     }
 
+    /// Opens what is sealed under another key than this process's.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Arc<StorageKey>>) -> Self {
+        self.key = key;
+        self
+    }
+
     fn corrupt(&self, what: impl Into<String>) -> LogError {
         LogError::Corrupt { path: self.path.clone(), offset: self.offset as u64, what: what.into() }
     }
@@ -220,22 +340,26 @@ impl JournalReader {
     fn read(&mut self) -> Result<Option<Record>, LogError> {
         loop {
             if self.offset >= self.bytes.len() {
-                let Some((first, path)) = self.segments.next() else { return Ok(None) };
+                let Some((first, path)) = self.segments.next() else {
+                    return if self.next > self.durable {
+                        Ok(None)
+                    } else {
+                        Err(ends_early(self.path.clone(), self.offset as u64, self.next - 1, self.durable))
+                    };
+                };
                 self.last_segment = self.segments.len() == 0;
                 self.path = path;
                 self.offset = 0;
                 if first != self.next {
                     return Err(self.corrupt(format!("the segment begins at {first}; expected {}", self.next)));
                 }
-                self.bytes = std::fs::read(&self.path).map_err(|e| LogError::io(&self.path, e))?;
-                if self.bytes.len() < SEGMENT_HEADER_LEN && self.last_segment {
-                    return Ok(None); // being made
-                }
-                let (named, _) = frame::parse_segment_header(&self.bytes).map_err(|what| self.corrupt(what))?;
+                self.bytes = self.storage.read(&self.path).map_err(|e| LogError::io(&self.path, e))?;
+                let (named, gallery) = frame::parse_segment_header(&self.bytes).map_err(|what| self.corrupt(what))?;
+                self.gallery = gallery;
                 if named != first {
                     return Err(self.corrupt(format!("the header says position {named}, the name {first}")));
                 }
-                self.offset = SEGMENT_HEADER_LEN;
+                self.offset = HEADER_LEN;
                 continue;
             }
             let rest = &self.bytes[self.offset..];
@@ -245,7 +369,9 @@ impl JournalReader {
                     let what = format!("position {} where {} was expected", frame.position, self.next);
                     return Err(self.corrupt(what));
                 }
-                Err(_) if self.last_segment && !frame::later_record_knows(rest, self.next) => {
+                Err(_)
+                    if self.last_segment && self.next > self.durable && !frame::later_record_knows(rest, self.next) =>
+                {
                     self.offset = self.bytes.len(); // a torn tail, or the writer is at it
                     return Ok(None);
                 }
@@ -253,7 +379,11 @@ impl JournalReader {
             };
             let len = frame.len();
             let wanted = self.next >= self.from;
-            let event = if wanted { Some(frame.event().map_err(|what| self.corrupt(what))?) } else { None };
+            let seal = Seal { key: self.key.as_deref(), gallery: self.gallery };
+            let event = match wanted {
+                true => Some(frame.event(seal).map_err(|e| LogError::event(&self.path, self.offset, e))?),
+                false => None,
+            };
             let position = self.next;
             self.offset += len;
             self.next += 1;
@@ -277,90 +407,101 @@ impl Iterator for JournalReader {
     }
 }
 
+/// Verifies both notes of what is durable. Opening needs only one of them.
+///
+/// # Errors
+/// Damage with file and offset, or I/O.
+pub fn verify_durable_note(dir: &Path) -> Result<(), LogError> {
+    watermark::verify(&storage::Disk, dir)
+}
+
 struct Scan {
     gallery: [u8; 16],
-    good_len: u64,
+    /// Up to here everything is known to be durable.
+    known_len: usize,
+    good_len: usize,
     next_position: u64,
 }
 
 impl Scan {
-    /// Walks the frames of one segment. With `tail`, an unreadable record that nothing later claims to have been
-    /// durable ends the walk; otherwise it is damage.
-    fn segment(path: &Path, first: u64, bytes: &[u8], tail: bool) -> Result<Self, LogError> {
+    /// Walks the frames of the last segment. An unreadable record that nobody claims to have been durable ends the walk;
+    /// otherwise it is damage.
+    fn segment(path: &Path, first: u64, bytes: &[u8], durable: u64) -> Result<Self, LogError> {
         let corrupt =
             |offset: usize, what: String| LogError::Corrupt { path: path.into(), offset: offset as u64, what };
         let (named, gallery) = frame::parse_segment_header(bytes).map_err(|what| corrupt(0, what))?;
         if named != first {
             return Err(corrupt(16, format!("the header says position {named}, the name {first}")));
         }
-        let mut offset = SEGMENT_HEADER_LEN;
+        let (mut offset, mut known_len) = (HEADER_LEN, HEADER_LEN);
         let mut next = first;
         while offset < bytes.len() {
             match Frame::parse(&bytes[offset..]) {
                 Ok(frame) if frame.position == next => {
                     offset += frame.len();
+                    if next <= durable {
+                        known_len = offset;
+                    }
                     next += 1;
                 }
                 Ok(frame) => {
                     return Err(corrupt(offset, format!("position {} where {next} was expected", frame.position)));
                 }
-                Err(_) if tail && !frame::later_record_knows(&bytes[offset..], next) => break,
+                Err(_) if next > durable && !frame::later_record_knows(&bytes[offset..], next) => break,
                 Err(what) => return Err(corrupt(offset, what.into())),
             }
         }
-        Ok(Self { gallery, good_len: offset as u64, next_position: next })
+        if next <= durable {
+            return Err(ends_early(path.into(), offset as u64, next - 1, durable));
+        }
+        Ok(Self { gallery, known_len, good_len: offset, next_position: next })
     }
 }
 
+fn ends_early(path: PathBuf, offset: u64, last: u64, durable: u64) -> LogError {
+    let what = format!("the log ends at position {last}, but was durable up to {durable}");
+    LogError::Corrupt { path, offset, what }
+}
+
 /// The segments of a folder by first position.
-pub(super) fn segments(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
-    let mut all = Vec::new();
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(all),
+pub(super) fn segments(storage: &dyn Storage, dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
+    let paths = match storage.list(dir) {
+        Ok(paths) => paths,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(LogError::io(dir, e)),
     };
-    for entry in entries {
-        let path = entry.map_err(|e| LogError::io(dir, e))?.path();
-        if path.extension().is_some_and(|x| x == "seg") {
-            let first = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
-            let Some(first) = first else {
-                return Err(LogError::Corrupt { path, offset: 0, what: "not the name of a segment".into() });
-            };
-            all.push((first, path));
-        }
+    let mut all = Vec::new();
+    for path in paths.into_iter().filter(|path| path.extension().is_some_and(|x| x == "seg")) {
+        let first = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
+        let Some(first) = first else {
+            return Err(LogError::Corrupt { path, offset: 0, what: "not the name of a segment".into() });
+        };
+        all.push((first, path));
     }
     all.sort();
     Ok(all)
 }
 
-fn new_segment(dir: &Path, first: u64, gallery: [u8; 16]) -> Result<(PathBuf, File), LogError> {
+fn new_segment(
+    storage: &dyn Storage,
+    dir: &Path,
+    first: u64,
+    gallery: [u8; 16],
+) -> Result<(PathBuf, Box<dyn StorageFile>), LogError> {
     let path = dir.join(format!("{first:020}.seg"));
-    let making = || -> io::Result<File> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        file.write_all(&frame::segment_header(first, gallery))?;
-        file.sync_all()?;
-        Ok(file)
-    };
-    let file = making().map_err(|e| match e.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            let _ = std::fs::remove_file(&path);
-            LogError::DiskFull
-        }
-        _ => LogError::io(&path, e),
+    let making = storage::replace(storage, &path, &frame::segment_header(first, gallery));
+    let file = making.and_then(|()| storage.open(&path, Open::Write)).map_err(|e| match storage::is_full(&e) {
+        true => LogError::DiskFull,
+        false => LogError::io(&path, e),
     })?;
-    sync_dir(dir)?;
     Ok((path, file))
-}
-
-pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| LogError::io(dir, e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::log::{Created, Withdrawn};
+    use crate::storage::Disk;
 
     fn event(n: u64) -> Event {
         Event::Withdrawn(Withdrawn { submitted: n, application: format!("A-{n}") })
@@ -383,7 +524,7 @@ mod tests {
     #[test]
     fn what_was_appended_is_read_back_over_segments_and_restarts() {
         let (dir, journal) = journal(100, 1 << 10);
-        assert!(segments(dir.path()).unwrap().len() > 3);
+        assert!(segments(&Disk, dir.path()).unwrap().len() > 3);
         drop(journal);
         let mut again = FileJournal::open(dir.path()).unwrap();
         assert_eq!(again.last_position(), 100);
@@ -400,11 +541,13 @@ mod tests {
         let path = journal.path.clone();
         let before = journal.len;
         let mut journal = journal;
+        let noted = std::fs::read(watermark::path(dir.path())).unwrap();
         journal.append(&[event(9)]).unwrap();
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
         for cut in before as usize..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
+            std::fs::write(watermark::path(dir.path()), &noted).unwrap();
             assert_eq!(read_all(dir.path()).unwrap().len(), 4, "reader, cut at {cut}");
             let journal = FileJournal::open(dir.path()).unwrap();
             assert_eq!(journal.last_position(), 4, "writer, cut at {cut}");
@@ -416,11 +559,13 @@ mod tests {
     fn an_unsynced_batch_that_lost_its_first_record_is_torn_and_not_damage() {
         let (dir, mut journal) = journal(3, SEGMENT_BYTES_MAX);
         let (path, at) = (journal.path.clone(), journal.len as usize);
+        let noted = std::fs::read(watermark::path(dir.path())).unwrap();
         journal.append(&[event(1), event(2), event(3)]).unwrap();
         drop(journal);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[at..at + 20].fill(0);
         std::fs::write(&path, &bytes).unwrap();
+        std::fs::write(watermark::path(dir.path()), &noted).unwrap();
         assert_eq!(FileJournal::open(dir.path()).unwrap().last_position(), 3);
     }
 
@@ -430,10 +575,8 @@ mod tests {
         let path = journal.path.clone();
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
-        let frame_len = Frame::parse(&whole[SEGMENT_HEADER_LEN..]).unwrap().len();
-        // Every bit of the header and of the first two records; both are followed by records that know of them.
-        let second = SEGMENT_HEADER_LEN + frame_len;
-        let end = second + Frame::parse(&whole[second..]).unwrap().len();
+        // Every bit, those of the last batch too: the note of what is durable vouches for it.
+        let end = whole.len();
         for at in 0..end {
             for bit in 0..8 {
                 let mut bytes = whole.clone();
@@ -447,6 +590,51 @@ mod tests {
                     other => panic!("byte {at} bit {bit}: {other:?}"),
                 }
                 assert!(FileJournal::open(dir.path()).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_durable_end_that_is_gone_is_reported() {
+        let (dir, journal) = journal(40, 1 << 10);
+        let (path, len) = (journal.path.clone(), journal.len);
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        for left in HEADER_LEN..len as usize {
+            std::fs::write(&path, &whole[..left]).unwrap();
+            let reported = |e: LogError| matches!(e, LogError::Corrupt { path: p, .. } if p == path);
+            assert!(reported(read_all(dir.path()).unwrap_err()), "reader, {left} bytes");
+            assert!(reported(FileJournal::open(dir.path()).err().unwrap()), "writer, {left} bytes");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(read_all(dir.path()), Err(LogError::Corrupt { .. })), "the last segment is gone");
+        assert!(matches!(FileJournal::open(dir.path()), Err(LogError::Corrupt { .. })));
+        for (_, path) in segments(&Disk, dir.path()).unwrap() {
+            std::fs::remove_file(path).unwrap();
+        }
+        assert!(matches!(FileJournal::open(dir.path()), Err(LogError::Corrupt { .. })), "all segments are gone");
+    }
+
+    #[test]
+    fn a_flipped_bit_in_the_note_of_what_is_durable_is_found_and_loses_nothing() {
+        let (dir, journal) = journal(5, SEGMENT_BYTES_MAX);
+        drop(journal);
+        let path = watermark::path(dir.path());
+        let whole = std::fs::read(&path).unwrap();
+        for slot in [0, 4_096] {
+            for at in slot..slot + HEADER_LEN {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << (at % 8);
+                std::fs::write(&path, &bytes).unwrap();
+                match verify_durable_note(dir.path()) {
+                    Err(LogError::Corrupt { path: p, offset, .. }) => {
+                        assert_eq!((p, offset), (path.clone(), slot as u64))
+                    }
+                    other => panic!("byte {at}: {other:?}"),
+                }
+                assert_eq!(read_all(dir.path()).unwrap().len(), 5, "byte {at}");
+                assert_eq!(FileJournal::open(dir.path()).unwrap().last_position(), 5, "byte {at}");
+                verify_durable_note(dir.path()).unwrap();
             }
         }
     }

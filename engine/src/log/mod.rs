@@ -9,6 +9,7 @@ mod journal;
 pub mod projection;
 pub mod redact;
 pub mod segment;
+mod watermark;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,17 @@ pub use event::{
     StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
 };
 pub use frame::FORMAT_VERSION;
-pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX};
+pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};
+
+/// What waits together shares one sync: the first, and whatever else is there by now, up to `most`.
+pub fn gather<T>(first: T, waiting: &std::sync::mpsc::Receiver<T>, most: usize) -> Vec<T> {
+    let mut group = vec![first];
+    while group.len() < most {
+        let Ok(next) = waiting.try_recv() else { break };
+        group.push(next);
+    }
+    group
+}
 
 /// What can go wrong with the log. Damage, the medium and the caller are different things.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +50,14 @@ pub enum LogError {
         offset: u64,
         /// What is wrong.
         what: String,
+    },
+    /// The log is encrypted, and the key is not there or another one.
+    #[error("{}: {what}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Which of the two.
+        what: &'static str,
     },
     /// No room; nothing was appended.
     #[error("no room on disk; nothing was appended")]
@@ -68,6 +87,14 @@ pub enum LogError {
 }
 
 impl LogError {
+    fn event(path: &Path, offset: usize, error: frame::EventError) -> Self {
+        let path = path.into();
+        match error {
+            frame::EventError::Damage(what) => Self::Corrupt { path, offset: offset as u64, what },
+            frame::EventError::Key(what) => Self::Key { path, what },
+        }
+    }
+
     fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }

@@ -9,14 +9,13 @@
 //! again: what must not survive that lies on an encrypted volume.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
-use super::frame::{self, Frame, SEGMENT_HEADER_LEN};
-use super::journal::{segments, sync_dir};
+use super::frame::{self, EventError, Frame, HEADER_LEN, Seal};
+use super::journal::segments;
 use super::projection::leaves_reference;
 use super::{Event, LogError, REDACTED, Redacted};
+use crate::storage;
 
 /// What becomes of a record.
 pub enum Treatment {
@@ -50,16 +49,16 @@ pub fn redact(
 ) -> Result<Redaction, LogError> {
     let mut done = Redaction::default();
     let Some(first_target) = targets.keys().next() else { return Ok(done) };
-    let all = segments(dir)?;
-    let treatment = |position: u64, frame: &Frame<'_>, event: &mut dyn FnMut() -> Result<Event, String>| {
-        if frame.kind & REDACTED != 0 {
+    let all = segments(&storage::Disk, dir)?;
+    let treatment = |position: u64, frame: &Frame<'_>, event: &mut dyn FnMut() -> Result<Event, EventError>| {
+        if frame.event_kind() & REDACTED != 0 {
             return Ok(Treatment::Keep);
         }
         if let Some(order) = targets.get(&position) {
             return Ok(Treatment::Redact(*order));
         }
         // Enrolments and submissions are about themselves alone; they are most of the log and need no decoding.
-        if matches!(frame.kind, 1..=3 | 6 | 7) {
+        if matches!(frame.event_kind(), 1..=3 | 6 | 7) {
             return Ok(Treatment::Keep);
         }
         let event = event()?;
@@ -83,38 +82,41 @@ pub fn redact(
 }
 
 type Treat<'a> =
-    dyn FnMut(u64, &Frame<'_>, &mut dyn FnMut() -> Result<Event, String>) -> Result<Treatment, String> + 'a;
+    dyn FnMut(u64, &Frame<'_>, &mut dyn FnMut() -> Result<Event, EventError>) -> Result<Treatment, EventError> + 'a;
 
 /// How many records were changed; the file is written only when there were any.
 fn rewrite(path: &Path, first: u64, treat: &mut Treat<'_>) -> Result<u64, LogError> {
     let bytes = std::fs::read(path).map_err(|e| LogError::io(path, e))?;
     let corrupt = |offset: usize, what: String| LogError::Corrupt { path: path.into(), offset: offset as u64, what };
-    let (named, _) = frame::parse_segment_header(&bytes).map_err(|what| corrupt(0, what))?;
+    let (named, gallery) = frame::parse_segment_header(&bytes).map_err(|what| corrupt(0, what))?;
+    let key = storage::key_in_use();
+    let seal = Seal { key: key.as_deref(), gallery };
     if named != first {
         return Err(corrupt(16, format!("the header says position {named}, the name {first}")));
     }
     let mut out = Vec::with_capacity(bytes.len());
-    out.extend_from_slice(&bytes[..SEGMENT_HEADER_LEN]);
-    let (mut offset, mut position, mut changed) = (SEGMENT_HEADER_LEN, first, 0);
+    out.extend_from_slice(&bytes[..HEADER_LEN]);
+    let (mut offset, mut position, mut changed) = (HEADER_LEN, first, 0);
     while offset < bytes.len() {
         let frame = Frame::parse(&bytes[offset..]).map_err(|what| corrupt(offset, what.into()))?;
         if frame.position != position {
             return Err(corrupt(offset, format!("position {} where {position} was expected", frame.position)));
         }
-        let treatment = treat(position, &frame, &mut || frame.event()).map_err(|what| corrupt(offset, what))?;
+        let failed = |error| LogError::event(path, offset, error);
+        let treatment = treat(position, &frame, &mut || frame.event(seal)).map_err(failed)?;
         let event = match treatment {
             Treatment::Keep => None,
             Treatment::Replace(event) => Some(*event),
             Treatment::Redact(order) => {
-                let row = matches!(frame.kind, 2 | 3)
-                    && leaves_reference(&frame.event().map_err(|what| corrupt(offset, what))?);
-                Some(Event::Redacted(Redacted { kind: frame.kind, row, order }))
+                let kind = frame.event_kind();
+                let row = matches!(kind, 2 | 3) && leaves_reference(&frame.event(seal).map_err(failed)?);
+                Some(Event::Redacted(Redacted { kind, row, order }))
             }
         };
         match event {
             None => out.extend_from_slice(&bytes[offset..offset + frame.len()]),
             Some(event) => {
-                frame::write_record(position, frame.durable, &event, &mut out)
+                frame::write_record(position, frame.durable, &event, seal, &mut out)
                     .map_err(|e| LogError::Encode(e.to_string()))?;
                 changed += 1;
             }
@@ -123,17 +125,7 @@ fn rewrite(path: &Path, first: u64, treat: &mut Treat<'_>) -> Result<u64, LogErr
         position += 1;
     }
     if changed > 0 {
-        let temporary = path.with_extension("new");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&out)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)
-        };
-        write().map_err(|e| LogError::io(path, e))?;
-        if let Some(dir) = path.parent() {
-            sync_dir(dir)?;
-        }
+        storage::replace(&storage::Disk, path, &out).map_err(|e| LogError::io(path, e))?;
     }
     Ok(changed)
 }

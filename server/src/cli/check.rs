@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use duynhat_engine::log::{Event, JournalReader, RegistryDigest};
+use duynhat_engine::log::{Event, JournalReader, RegistryDigest, verify_durable_note};
 use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, print_table, progress};
@@ -103,6 +103,7 @@ fn look(data: &Path, models: &Models) -> anyhow::Result<(Checked, Found)> {
     let reader = JournalReader::open(&logs, 1).map_err(|_| {
         BadInput::error(format!("{}: no journal there; is {} a data folder?", logs.display(), data.display()))
     })?;
+    found.log.extend(verify_durable_note(&logs).err().map(|e| e.to_string()));
     let mut digests: Vec<(u64, RegistryDigest)> = Vec::new();
     for record in reader {
         match record {

@@ -102,6 +102,13 @@ impl RegistryError {
     }
 }
 
+impl RegistryError {
+    /// Whether there was no room; nothing was changed then.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Sql(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
+
 /// A connection to the registry.
 pub struct Registry {
     db: Connection,

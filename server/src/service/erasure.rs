@@ -16,8 +16,7 @@ use duynhat_engine::log::{Decided, Erased, ErasureDone, ErasureOrder, Event, red
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::folder::Folder;
-use super::writer::{self, Command, internal};
+use super::writer::{self, Command, Writer, internal};
 use super::{CheckDocument, Reason, Service, ServiceError, Shared, log_dir, now_ms};
 use crate::registry::{Erasure, ErasureTargets, Registry};
 
@@ -128,7 +127,7 @@ impl Service {
     /// [`ServiceError::NotFound`], or the log cannot be written.
     pub async fn erase(&self, request: EraseRequest) -> Result<ErasureDocument, ServiceError> {
         self.accepting()?;
-        self.maintain(move |folder, shared| order(folder, shared, request)).await
+        self.maintain(move |writer| order(writer, request)).await
     }
 
     /// Carries out every order that waits, now. Takes as long as the affected stripes and segments take to be written.
@@ -150,9 +149,10 @@ impl Service {
         self.accepting()?;
         let (shared, sender) = (self.shared.clone(), self.sender()?);
         let work = tokio::task::spawn_blocking(move || {
-            let compaction = on_writer(&sender, |folder, shared| {
-                folder.gallery.flush(shared.position.load(Ordering::Acquire)).map_err(internal)?;
-                Ok(folder.gallery.compaction())
+            let compaction = on_writer(&sender, |writer| {
+                let position = writer.position();
+                writer.folder.gallery.flush(position).map_err(internal)?;
+                Ok(writer.folder.gallery.compaction())
             })?;
             rewrite_stale(&shared, &sender, &compaction)
         });
@@ -171,7 +171,7 @@ impl Service {
     /// Runs work on the writer's thread, after what was asked before.
     pub(super) async fn maintain<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Folder, &Arc<Shared>) -> Result<T, ServiceError> + Send + 'static,
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let answer = send(&self.sender()?, work)?;
         answer.await.map_err(|_| ServiceError::Unavailable)?
@@ -180,10 +180,10 @@ impl Service {
 
 fn send<T: Send + 'static>(
     sender: &Sender<Command>,
-    work: impl FnOnce(&mut Folder, &Arc<Shared>) -> Result<T, ServiceError> + Send + 'static,
+    work: impl FnOnce(&mut Writer<'_>) -> Result<T, ServiceError> + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<T, ServiceError>>, ServiceError> {
     let (reply, answer) = oneshot::channel();
-    let work: writer::Work = Box::new(move |folder, shared| drop(reply.send(work(folder, shared))));
+    let work: writer::Work = Box::new(move |writer| drop(reply.send(writer.and_then(work))));
     sender.send(Command::Maintain(work)).map_err(|_| ServiceError::Unavailable)?;
     Ok(answer)
 }
@@ -191,13 +191,13 @@ fn send<T: Send + 'static>(
 /// [`Service::maintain`] for a thread of its own.
 pub(super) fn on_writer<T: Send + 'static>(
     sender: &Sender<Command>,
-    work: impl FnOnce(&mut Folder, &Arc<Shared>) -> Result<T, ServiceError> + Send + 'static,
+    work: impl FnOnce(&mut Writer<'_>) -> Result<T, ServiceError> + Send + 'static,
 ) -> Result<T, ServiceError> {
     send(sender, work)?.blocking_recv().map_err(|_| ServiceError::Unavailable)?
 }
 
-fn order(folder: &mut Folder, shared: &Arc<Shared>, request: EraseRequest) -> Result<ErasureDocument, ServiceError> {
-    let registry = &folder.registry;
+fn order(writer: &mut Writer<'_>, request: EraseRequest) -> Result<ErasureDocument, ServiceError> {
+    let (registry, shared) = (&writer.folder.registry, writer.shared);
     let code = |code: &str| shared.key.pseudonym_of_name("application", code);
     let (targets, subject, before, what) = match &request.target {
         EraseTarget::Subject(name) => {
@@ -223,14 +223,14 @@ fn order(folder: &mut Folder, shared: &Arc<Shared>, request: EraseRequest) -> Re
         time_ms: now_ms(),
     };
     let document = ErasureDocument {
-        erasure: folder.journal_position() + 1,
+        erasure: writer.folder.last_position() + 1,
         operator: order.operator.clone(),
         reason: order.reason.clone(),
         records: order.positions.len() as u64,
         ordered_ms: order.time_ms,
         erased_ms: None,
     };
-    writer::write(vec![(Event::Erased(Erased::Ordered(order)), None)], folder, shared)?;
+    writer.append(Event::Erased(Erased::Ordered(order)))?;
     Ok(document)
 }
 
@@ -243,7 +243,8 @@ pub(super) fn is_due(shared: &Shared, within: Duration) -> Result<bool, ServiceE
 
 /// Carries out what was ordered. Runs beside the writer, which is asked for short steps only.
 pub(super) fn carry_out(shared: &Arc<Shared>, sender: &Sender<Command>) -> Result<CarriedOut, ServiceError> {
-    let plan = on_writer(sender, |folder, shared| {
+    let plan = on_writer(sender, |writer| {
+        let (position, folder, shared) = (writer.position(), &mut writer.folder, writer.shared);
         let orders = folder.registry.erasures_pending().map_err(internal)?;
         let mut targets = BTreeMap::new();
         for (order, positions) in &orders {
@@ -255,10 +256,12 @@ pub(super) fn carry_out(shared: &Arc<Shared>, sender: &Sender<Command>) -> Resul
         let positions: Vec<u64> = targets.keys().copied().collect();
         let gallery = &mut folder.gallery;
         let bases = shared.writer_pool.install(|| gallery.relearn_without(&positions)).map_err(internal)?;
-        folder.journal.close_segment().map_err(|e| writer::log_error(shared, &e))?;
-        folder.gallery.flush(shared.position.load(Ordering::Acquire)).map_err(internal)?;
+        folder.gallery.flush(position).map_err(internal)?;
+        if let Err(error) = folder.journal.close_segment() {
+            return Err(writer.log_error(&error));
+        }
         let orders: Vec<u64> = orders.into_iter().map(|(order, _)| order.position).collect();
-        Ok(Some((orders, targets, bases, folder.gallery.compaction())))
+        Ok(Some((orders, targets, bases, writer.folder.gallery.compaction())))
     })?;
     let Some((orders, targets, bases, compaction)) = plan else { return Ok(CarriedOut::default()) };
     let logs = log_dir(&shared.dir);
@@ -267,13 +270,13 @@ pub(super) fn carry_out(shared: &Arc<Shared>, sender: &Sender<Command>) -> Resul
     let redaction = redact::redact(&logs, &targets, |_, event| speaks_of(event, &positions)).map_err(internal)?;
     let stripes = rewrite_stale(shared, sender, &compaction)?;
     let carried = CarriedOut { orders: orders.len() as u64, records: redaction.records, stripes, bases };
-    on_writer(sender, move |folder, shared| {
-        folder.registry.checkpoint().map_err(internal)?;
+    on_writer(sender, move |writer| {
+        writer.folder.registry.checkpoint().map_err(internal)?;
         let (records, stripes) = (carried.records, carried.stripes);
         let done = ErasureDone { orders, time_ms: now_ms(), records, stripes };
-        writer::write(vec![(Event::Erased(Erased::Done(done)), None)], folder, shared)?;
-        writer::write_digest(folder, shared)?;
-        folder.registry.checkpoint().map_err(internal)
+        writer.append(Event::Erased(Erased::Done(done)))?;
+        writer.append_digest()?;
+        writer.folder.registry.checkpoint().map_err(internal)
     })?;
     Ok(carried)
 }
@@ -287,13 +290,14 @@ fn rewrite_stale(shared: &Arc<Shared>, sender: &Sender<Command>, compaction: &Co
             return Err(ServiceError::Unavailable);
         }
         let stripe = shared.writer_pool.install(|| compaction.rewrite(*number)).map_err(internal)?;
-        on_writer(sender, move |folder, shared| {
-            folder.gallery.adopt(stripe, shared.position.load(Ordering::Acquire)).map_err(internal)
+        on_writer(sender, move |writer| {
+            let position = writer.position();
+            writer.folder.gallery.adopt(stripe, position).map_err(internal)
         })?;
     }
-    on_writer(sender, |folder, _| {
-        folder.gallery.retire_bases().map_err(internal)?;
-        folder.gallery.sweep().map_err(internal)
+    on_writer(sender, |writer| {
+        writer.folder.gallery.retire_bases().map_err(internal)?;
+        writer.folder.gallery.sweep().map_err(internal)
     })?;
     Ok(stale.len() as u32)
 }

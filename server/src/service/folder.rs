@@ -18,6 +18,7 @@ use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
 use duynhat_engine::log::{
     Created, Event, EventLog, FileJournal, JournalReader, LogError, Record, RegistryDigest, redact, segment,
 };
+use duynhat_engine::storage::{self, Storage};
 
 use super::key::PseudonymKey;
 use super::sum::{FileSum, sum_path};
@@ -116,7 +117,7 @@ impl Folder {
     /// # Errors
     /// Another process writes it, damage with file and offset, I/O.
     pub fn open(dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
-        Self::open_and(dir, model, cohort, Remake::default())
+        Self::open_in(storage::disk(), dir, model, cohort, Remake::default())
     }
 
     /// As [`Folder::open`], after throwing away what is to be made anew.
@@ -124,21 +125,38 @@ impl Folder {
     /// # Errors
     /// As [`Folder::open`]; when the journal is damaged, nothing is thrown away.
     pub fn open_and(dir: &Path, model: &Model, cohort: &Cohort, remake: Remake) -> Result<Self, FolderError> {
+        Self::open_in(storage::disk(), dir, model, cohort, remake)
+    }
+
+    /// [`Folder::open_and`] with journal and gallery in a storage; the lock, the key and the registry are files of the
+    /// real file system all the same.
+    ///
+    /// # Errors
+    /// Another process writes it, damage with file and offset, I/O.
+    pub fn open_in(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        model: &Model,
+        cohort: &Cohort,
+        remake: Remake,
+    ) -> Result<Self, FolderError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
         };
-        std::fs::create_dir_all(dir).map_err(io(dir))?;
+        storage::make_dir(&storage::Disk, dir).map_err(io(dir))?;
         let lock = FolderLock::acquire(dir)?;
         let keys = dir.join("keys");
-        std::fs::create_dir_all(&keys).map_err(io(&keys))?;
+        storage::make_dir(&storage::Disk, &keys).map_err(io(&keys))?;
         let key_path = keys.join("identity.key");
         PseudonymKey::open(&key_path).map_err(io(&key_path))?;
 
         let logs = log_dir(dir);
-        let journal = match FileJournal::open(&logs) {
+        let journal = match FileJournal::open_in(storage.clone(), &logs) {
             Ok(journal) => journal,
-            Err(LogError::Missing { .. }) => FileJournal::create(&logs, new_id().map_err(io(&logs))?)?,
+            Err(LogError::Missing { .. }) => {
+                FileJournal::create_in(storage.clone(), &logs, new_id().map_err(io(&logs))?)?
+            }
             Err(e) => return Err(e.into()),
         };
         let mut journal = journal;
@@ -162,7 +180,7 @@ impl Folder {
         } else {
             None
         };
-        let mut gallery = Gallery::open(&columns, id, model.id(), true)?;
+        let mut gallery = Gallery::open_in(storage, &columns, id, model.id(), true)?;
         if let Some(models) = frozen {
             gallery.begin_with(models);
         }
@@ -224,11 +242,6 @@ impl Folder {
         self.gallery.flush(last)?;
         self.seal();
         Ok(())
-    }
-
-    /// The last position of the journal.
-    pub(super) fn journal_position(&self) -> u64 {
-        self.journal.last_position()
     }
 
     /// The gallery's id.

@@ -4,13 +4,16 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use duynhat_engine::storage;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::Identity;
 
 const KEY_LEN: usize = 32;
+/// The first bytes of the key's SHA-256 follow it in the file: another key would know nobody, and say nothing.
+const CHECK_LEN: usize = 8;
 
 /// HMAC-SHA-256 under a key file: the numbers themselves are never written, and cannot be tried out without the key.
 pub struct PseudonymKey(Zeroizing<[u8; KEY_LEN]>);
@@ -24,17 +27,28 @@ impl PseudonymKey {
         match std::fs::read(path) {
             Ok(bytes) => {
                 let bytes = Zeroizing::new(bytes);
-                let key: [u8; KEY_LEN] = bytes.as_slice().try_into().map_err(|_| {
-                    std::io::Error::other(format!("{}: {} bytes; a key has {KEY_LEN}", path.display(), bytes.len()))
-                })?;
-                Ok(Self(Zeroizing::new(key)))
+                let wrong = |what: String| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
+                let Some((key, check)) = bytes.split_first_chunk::<KEY_LEN>().filter(|(_, c)| c.len() == CHECK_LEN)
+                else {
+                    return Err(wrong(format!("{} bytes; a key file has {}", bytes.len(), KEY_LEN + CHECK_LEN)));
+                };
+                if Sha256::digest(key)[..CHECK_LEN] != *check {
+                    return Err(wrong("damaged: the key and its checksum differ".into()));
+                }
+                Ok(Self(Zeroizing::new(*key)))
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let mut key = Zeroizing::new([0u8; KEY_LEN]);
                 getrandom::fill(key.as_mut()).map_err(|e| std::io::Error::other(e.to_string()))?;
-                let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                // Whole and durable before it has its name: numbers will be known by it for good.
+                let temporary = path.with_extension("new");
+                let mut options = std::fs::OpenOptions::new();
+                let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
                 file.write_all(key.as_ref())?;
+                file.write_all(&Sha256::digest(key.as_ref())[..CHECK_LEN])?;
                 file.sync_all()?;
+                std::fs::rename(&temporary, path)?;
+                storage::sync_parent(&storage::Disk, path)?;
                 Ok(Self(key))
             }
             Err(e) => Err(e),

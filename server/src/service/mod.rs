@@ -29,6 +29,7 @@ use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::{Enrolled, Event, StoredBiometrics, Submitted};
 use duynhat_engine::search::Probe;
+use duynhat_engine::storage::{self, Storage};
 use duynhat_engine::template::{Outcome, Purpose};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -75,12 +76,14 @@ pub struct ServiceOptions {
     pub pending_max: usize,
     /// The decision policy.
     pub policy: Policy,
+    /// Where journal and gallery lie; tests put faults here.
+    pub storage: Arc<dyn Storage>,
 }
 
 impl Default for ServiceOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { threads, pending_max: 512, policy: Policy::default() }
+        Self { threads, pending_max: 512, policy: Policy::default(), storage: storage::disk() }
     }
 }
 
@@ -139,7 +142,9 @@ impl Service {
                 .map_err(|e| io(std::io::Error::other(e)))
         };
         let (pool, writer_pool) = (pool("search")?, pool("layout")?);
-        let folder = pool.install(|| Folder::open(dir, models.model, models.cohort))?;
+        let storage = options.storage.clone();
+        let remake = Remake::default();
+        let folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort, remake))?;
         let registry = Registry::open_to_read(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;
         let key = PseudonymKey::open(&dir.join("keys").join("identity.key")).map_err(io)?;

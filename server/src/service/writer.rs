@@ -1,15 +1,17 @@
 //! The one thread that writes: commands in, events on disk, projections brought up, answers out.
 //!
 //! Commands that wait together share one sync (group commit). An answer leaves only after its event is durable and
-//! applied.
+//! applied. On a full disk new work is refused, and what was accepted before waits here: decisions that could not be
+//! written, and events that are in the log while the registry has no room to follow.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use duynhat_engine::gallery::{Prepared, Snapshot};
+use duynhat_engine::gallery::{Flushed, Prepared, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable};
-use duynhat_engine::log::{Decided, Enrolled, Event, EventLog, LogError, Record, Submitted, Withdrawn};
+use duynhat_engine::log::{Decided, Enrolled, Event, EventLog, LogError, Record, Submitted, Withdrawn, gather};
 use tokio::sync::oneshot;
 
 use super::folder::Folder;
@@ -18,6 +20,12 @@ use crate::registry::{Application, Stage};
 
 /// Most commands under one sync.
 const GROUP_MAX: usize = 512;
+/// With nothing to do for this long, the note of the durable position is synced.
+const SETTLE_AFTER: Duration = Duration::from_millis(20);
+/// How often a full disk is asked whether there is room again.
+const ROOM_PROBE: Duration = Duration::from_millis(500);
+/// After a flush that failed, the next one waits for this long.
+const FLUSH_AGAIN: Duration = Duration::from_secs(10);
 
 /// A submission's place in the log.
 pub(super) enum Accepted {
@@ -61,56 +69,338 @@ pub(super) enum Command {
     Close,
 }
 
-pub(super) type Work = Box<dyn FnOnce(&mut Folder, &Arc<Shared>) + Send>;
+/// Work on the writer's thread, or why it can't be done.
+pub(super) type Work = Box<dyn FnOnce(Result<&mut Writer<'_>, ServiceError>) + Send>;
 
-/// An answer held back until its group is durable.
-type Held = Box<dyn FnOnce(Result<(), ServiceError>) + Send>;
+/// An answer held back until its group is durable and applied.
+enum Held {
+    Reply(Box<dyn FnOnce(Result<(), ServiceError>) + Send>),
+    /// A decision, and its record in the group if it makes one.
+    Decision {
+        record: Option<usize>,
+        reply: Told,
+    },
+}
 
 struct Group {
     records: Vec<(Event, Option<Prepared>)>,
     held: Vec<Held>,
 }
 
-/// Runs until [`Command::Close`] or until every sender is gone.
-pub(super) fn run(mut folder: Folder, shared: &Arc<Shared>, commands: &Receiver<Command>) {
-    let mut open = true;
-    while open {
-        let Ok(first) = commands.recv() else { break };
-        let mut waiting = vec![first];
-        while waiting.len() < GROUP_MAX {
-            let Ok(next) = commands.try_recv() else { break };
-            waiting.push(next);
-        }
-        let mut group = Group { records: Vec::new(), held: Vec::new() };
-        let mut works = Vec::new();
-        for command in waiting {
-            match command {
-                Command::Close => open = false,
-                Command::Maintain(work) => works.push(work),
-                command => group.take(&folder, shared, command),
-            }
-        }
-        group.commit(&mut folder, shared);
-        works.into_iter().for_each(|work| work(&mut folder, shared));
-        if folder.gallery.wants_flush() {
-            flush(&mut folder, shared);
-        }
-    }
-    flush(&mut folder, shared);
-    // A digest is worth a record when something changed since the last one.
-    if folder.digest_at != folder.journal_position() && !shared.stopped.load(Ordering::Acquire) {
-        if let Err(error) = write_digest(&mut folder, shared) {
-            tracing::warn!(%error, "the registry's digest could not be written");
-        }
-        flush(&mut folder, shared);
-    }
-    folder.seal();
+/// Records that are in the log, but not yet in the registry.
+struct Behind {
+    records: Vec<Record>,
+    prepared: Vec<Option<Prepared>>,
+    held: Vec<Held>,
 }
 
-fn flush(folder: &mut Folder, shared: &Shared) {
-    // The log has it all: a failed flush costs memory and a longer replay, never data.
-    if let Err(error) = folder.gallery.flush(shared.position.load(Ordering::Acquire)) {
-        tracing::error!(%error, "the gallery's files could not be written; the log is safe");
+pub(super) struct Writer<'a> {
+    pub folder: Folder,
+    pub shared: &'a Arc<Shared>,
+    /// Decisions that found no room.
+    deferred: Vec<Command>,
+    behind: Option<Behind>,
+    flushing: Option<std::thread::JoinHandle<Flushed>>,
+    flush_after: Instant,
+    settled: bool,
+}
+
+/// Runs until [`Command::Close`] or until every sender is gone.
+pub(super) fn run(folder: Folder, shared: &Arc<Shared>, commands: &Receiver<Command>) {
+    let flush_after = Instant::now();
+    let (deferred, behind, flushing) = (Vec::new(), None, None);
+    let mut writer = Writer { folder, shared, deferred, behind, flushing, flush_after, settled: false };
+    let mut open = true;
+    while open {
+        let waiting = match writer.wait(commands) {
+            Ok(first) => gather(first, commands, GROUP_MAX),
+            Err(RecvTimeoutError::Timeout) => {
+                writer.idle();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        open = !waiting.iter().any(|command| matches!(command, Command::Close));
+        writer.serve(waiting);
+        writer.collect_flush(false);
+        writer.start_flush();
+    }
+    writer.close();
+}
+
+impl Writer<'_> {
+    fn is_full(&self) -> bool {
+        self.shared.disk_full.load(Ordering::Acquire)
+    }
+
+    fn wait(&self, commands: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
+        if !self.settled || self.flushing.is_some() {
+            commands.recv_timeout(SETTLE_AFTER)
+        } else if self.is_full() || self.folder.gallery.wants_flush() {
+            commands.recv_timeout(ROOM_PROBE)
+        } else {
+            commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        }
+    }
+
+    /// Nothing is being asked.
+    fn idle(&mut self) {
+        if !self.settled {
+            self.settled = true;
+            self.settle();
+        }
+        self.collect_flush(false);
+        if self.is_full() && self.folder.journal.has_room() && self.catch_up() {
+            self.shared.disk_full.store(false, Ordering::Release);
+            let deferred = std::mem::take(&mut self.deferred);
+            if !deferred.is_empty() {
+                self.serve(deferred);
+            }
+        }
+        if self.shared.closing.load(Ordering::Acquire) {
+            self.let_go();
+        }
+        self.start_flush();
+    }
+
+    fn settle(&mut self) {
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = self.folder.journal.settle() {
+            stop(self.shared, "the journal has stopped; restart after the cause is mended", &error);
+        }
+    }
+
+    /// A decision that cannot be written now stays in the log as a submission: the next start decides it.
+    fn let_go(&mut self) {
+        for command in self.deferred.drain(..) {
+            refuse(command, ServiceError::Unavailable);
+        }
+        if let Some(behind) = self.behind.take() {
+            release(behind.held, &Err(ServiceError::Unavailable));
+            // The log is ahead of the registry: nothing more may be appended before a restart.
+            self.shared.stopped.store(true, Ordering::Release);
+        }
+    }
+
+    fn close(mut self) {
+        self.let_go();
+        self.collect_flush(true);
+        // A digest is worth a record when something changed since the last one.
+        let changed = self.folder.digest_at != self.folder.last_position();
+        if changed && !self.shared.stopped.load(Ordering::Acquire) && !self.is_full() {
+            if let Err(error) = self.append_digest() {
+                tracing::warn!(%error, "the registry's digest could not be written");
+            }
+        }
+        // The log has it all: a failed flush costs a longer replay, never data.
+        if let Err(error) = self.folder.gallery.flush(self.shared.position.load(Ordering::Acquire)) {
+            tracing::error!(%error, "the gallery's files could not be written; the log is safe");
+        }
+        self.settle();
+        self.folder.seal();
+    }
+
+    /// Writes whole blocks on a thread of their own: neither checks nor searches wait for it.
+    fn start_flush(&mut self) {
+        let gallery = &mut self.folder.gallery;
+        if self.flushing.is_some() || !gallery.wants_flush() || Instant::now() < self.flush_after {
+            return;
+        }
+        let Some(flush) = gallery.begin_flush(self.shared.position.load(Ordering::Acquire)) else { return };
+        let thread = std::thread::Builder::new().name("flush".into());
+        match thread.spawn(move || flush.run()) {
+            Ok(running) => self.flushing = Some(running),
+            // Its files went with the closure: only a restart opens them again.
+            Err(error) => stop(self.shared, "no thread for the gallery's files; restart", &error),
+        }
+    }
+
+    fn collect_flush(&mut self, wait: bool) {
+        let Some(running) = self.flushing.take_if(|running| wait || running.is_finished()) else { return };
+        let Ok(flushed) = running.join() else {
+            return stop(self.shared, "the flush broke off; restart", &"panic");
+        };
+        if let Err(error) = self.folder.gallery.finish_flush(flushed) {
+            tracing::error!(%error, "the gallery's files could not be written; the log is safe, and it is tried again");
+            self.flush_after = Instant::now() + FLUSH_AGAIN;
+        }
+        self.folder.gallery.publish(self.shared.position.load(Ordering::Acquire));
+    }
+
+    /// One group: what waits, and before it the decisions that found no room the last time.
+    fn serve(&mut self, waiting: Vec<Command>) {
+        if !self.catch_up() {
+            return waiting.into_iter().for_each(|command| self.no_room(command));
+        }
+        let (works, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|command| matches!(command, Command::Maintain(_)));
+        let mut group = Group { records: Vec::new(), held: Vec::new() };
+        for command in std::mem::take(&mut self.deferred).into_iter().chain(waiting) {
+            group.take(&self.folder, self.shared, command);
+        }
+        if group.records.is_empty() {
+            release(group.held, &Ok(()));
+        } else {
+            self.write(group);
+        }
+        for work in works {
+            if let Command::Maintain(work) = work {
+                self.maintain(work);
+            }
+        }
+    }
+
+    /// What is asked in between: on a gallery that no flush works on, with projections that are up to the log.
+    fn maintain(&mut self, work: Work) {
+        if !self.catch_up() {
+            return work(Err(ServiceError::DiskFull));
+        }
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return work(Err(ServiceError::Unavailable));
+        }
+        self.collect_flush(true);
+        work(Ok(self));
+    }
+
+    /// The last log position applied.
+    pub fn position(&self) -> u64 {
+        self.shared.position.load(Ordering::Acquire)
+    }
+
+    /// Appends one event, and returns when it is durable and applied.
+    pub fn append(&mut self, event: Event) -> Result<(), ServiceError> {
+        let result = Arc::new(std::sync::Mutex::new(Err(ServiceError::DiskFull)));
+        let told = result.clone();
+        let reply = move |r| *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = r;
+        self.write(Group { records: vec![(event, None)], held: vec![Held::Reply(Box::new(reply))] });
+        // Not told: it is in the log, and the registry follows as soon as it has room.
+        result.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Appends what the registry holds now, to be compared with later.
+    pub fn append_digest(&mut self) -> Result<(), ServiceError> {
+        let digest = self.folder.registry.digest_event().map_err(internal)?;
+        self.append(Event::RegistryDigest(digest))?;
+        self.folder.digest_at = self.folder.last_position();
+        Ok(())
+    }
+
+    /// What a failure of the log means for the service.
+    pub fn log_error(&self, error: &LogError) -> ServiceError {
+        if matches!(error, LogError::DiskFull) {
+            self.shared.disk_full.store(true, Ordering::Release);
+            return ServiceError::DiskFull;
+        }
+        stop(self.shared, "the journal has stopped; restart after the cause is mended", error);
+        ServiceError::Unavailable
+    }
+
+    /// Decisions wait for room, all else is refused: its sender is there to try again.
+    fn no_room(&mut self, command: Command) {
+        match command {
+            Command::Decide { .. } => self.deferred.push(command),
+            other => refuse(other, ServiceError::DiskFull),
+        }
+    }
+
+    fn write(&mut self, group: Group) {
+        let Group { records, held } = group;
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return release(held, &Err(ServiceError::Unavailable));
+        }
+        let (events, prepared): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        let first = match self.folder.journal.append(&events) {
+            Ok(first) => first,
+            Err(LogError::DiskFull) => {
+                self.shared.disk_full.store(true, Ordering::Release);
+                return self.defer(events, held);
+            }
+            Err(error) => {
+                stop(self.shared, "the journal has stopped; restart after the cause is mended", &error);
+                return release(held, &Err(ServiceError::Unavailable));
+            }
+        };
+        self.settled = false;
+        let records = events.into_iter().zip(first..).map(|(event, position)| Record { position, event }).collect();
+        self.behind = Some(Behind { records, prepared, held });
+        if self.catch_up() {
+            self.shared.disk_full.store(false, Ordering::Release);
+        }
+    }
+
+    /// Nothing of the group is in the log.
+    fn defer(&mut self, events: Vec<Event>, held: Vec<Held>) {
+        let mut events: Vec<Option<Event>> = events.into_iter().map(Some).collect();
+        for held in held {
+            match held {
+                Held::Decision { record: Some(record), reply } => {
+                    if let Some(Event::Decided(decided)) = events.get_mut(record).and_then(Option::take) {
+                        self.deferred.push(Command::Decide { decided: Box::new(decided), reply });
+                    }
+                }
+                Held::Decision { record: None, reply } => reply(Ok(true)),
+                Held::Reply(reply) => reply(Err(ServiceError::DiskFull)),
+            }
+        }
+    }
+
+    /// Brings the projections up to the log and lets the answers go; false while the registry has no room.
+    fn catch_up(&mut self) -> bool {
+        let Some(Behind { records, prepared, held }) = self.behind.take() else { return true };
+        // The projections can be made again from the log; if one cannot follow, only a restart is safe.
+        let what = "a projection cannot follow the log; restart to rebuild it";
+        match self.folder.registry.apply(&records) {
+            Ok(()) => {}
+            Err(error) if error.is_full() => {
+                self.shared.disk_full.store(true, Ordering::Release);
+                self.behind = Some(Behind { records, prepared, held });
+                return false;
+            }
+            Err(error) => {
+                stop(self.shared, what, &error);
+                release(held, &Err(ServiceError::Internal));
+                return true;
+            }
+        }
+        let last = records.last().map_or(0, |r| r.position);
+        let applicable = records.into_iter().zip(prepared).map(|(r, p)| Applicable::with(r, p)).collect();
+        let gallery = &mut self.folder.gallery;
+        if let Err(error) = self.shared.writer_pool.install(|| projection::apply(gallery, applicable)) {
+            stop(self.shared, what, &error);
+            release(held, &Err(ServiceError::Internal));
+            return true;
+        }
+        self.shared.position.store(last, Ordering::Release);
+        self.folder.gallery.publish(last);
+        release(held, &Ok(()));
+        true
+    }
+}
+
+fn stop(shared: &Shared, what: &str, error: &dyn std::fmt::Display) {
+    tracing::error!(%error, "{what}");
+    shared.stopped.store(true, Ordering::Release);
+}
+
+fn release(held: Vec<Held>, result: &Result<(), ServiceError>) {
+    for held in held {
+        match held {
+            Held::Reply(reply) => reply(result.clone()),
+            Held::Decision { reply, .. } => reply(result.clone().map(|()| true)),
+        }
+    }
+}
+
+fn refuse(command: Command, error: ServiceError) {
+    match command {
+        Command::Submit { reply, .. } => drop(reply.send(Err(error))),
+        Command::Decide { reply, .. } => reply(Err(error)),
+        Command::Withdraw { reply, .. } => drop(reply.send(Err(error))),
+        Command::Enrol { reply, .. } => drop(reply.send(Err(error))),
+        Command::Maintain(work) => work(Err(error)),
+        Command::Close => {}
     }
 }
 
@@ -150,41 +440,48 @@ impl Group {
                 Err(error) => drop(reply.send(Err(error))),
                 Ok(Err(known)) => {
                     // Known from this very group: its event is durable only after the commit.
-                    self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| Accepted::Known(known))))));
+                    let reply = move |r: Result<(), _>| drop(reply.send(r.map(|()| Accepted::Known(known))));
+                    self.held.push(Held::Reply(Box::new(reply)));
                 }
                 Ok(Ok(again)) => {
                     let position = self.next_position(folder);
                     self.records.push((Event::Submitted(*submitted), prepared));
                     let shared = shared.clone();
-                    self.held.push(Box::new(move |r| {
+                    self.held.push(Held::Reply(Box::new(move |r| {
                         let snapshot = shared.published.load_full();
                         drop(reply.send(r.map(|()| Accepted::New { position, snapshot, again })));
-                    }));
+                    })));
                 }
             },
             Command::Decide { decided, reply } => {
+                let mut record = None;
                 // A withdrawal may have come first: then there is nothing left to decide.
                 match self.application(folder, &decided.application) {
                     Err(error) => return reply(Err(error)),
                     Ok(Some(a)) if a.stage != Stage::Withdrawn && a.position == decided.submitted => {
                         match self.is_stale(folder, &decided) {
-                            Ok(false) => self.records.push((Event::Decided(*decided), None)),
+                            Ok(false) => {
+                                record = Some(self.records.len());
+                                self.records.push((Event::Decided(*decided), None));
+                            }
                             Ok(true) => return reply(Ok(false)),
                             Err(error) => return reply(Err(error)),
                         }
                     }
                     Ok(_) => {}
                 }
-                self.held.push(Box::new(move |r| reply(r.map(|()| true))));
+                self.held.push(Held::Decision { record, reply });
             }
             Command::Withdraw { application, reply } => match self.withdraw(folder, application) {
                 Err(error) => drop(reply.send(Err(error))),
-                Ok(again) => self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| again))))),
+                Ok(again) => {
+                    self.held.push(Held::Reply(Box::new(move |r| drop(reply.send(r.map(|()| again))))));
+                }
             },
             Command::Enrol { references, reply } => {
                 let first = self.next_position(folder);
                 self.records.extend(references.into_iter().map(|(e, p)| (Event::Enrolled(e), Some(p))));
-                self.held.push(Box::new(move |r| drop(reply.send(r.map(|()| first)))));
+                self.held.push(Held::Reply(Box::new(move |r| drop(reply.send(r.map(|()| first))))));
             }
             Command::Maintain(_) | Command::Close => {}
         }
@@ -245,67 +542,6 @@ impl Group {
         let again = folder.registry.resting_on(found.position).map_err(internal)?;
         self.records.push((Event::Withdrawn(Withdrawn { submitted: found.position, application }), None));
         Ok(again)
-    }
-
-    fn commit(self, folder: &mut Folder, shared: &Shared) {
-        let result = if self.records.is_empty() { Ok(()) } else { write(self.records, folder, shared) };
-        for held in self.held {
-            held(result.clone());
-        }
-    }
-}
-
-pub(super) fn write(
-    records: Vec<(Event, Option<Prepared>)>,
-    folder: &mut Folder,
-    shared: &Shared,
-) -> Result<(), ServiceError> {
-    if shared.stopped.load(Ordering::Acquire) {
-        return Err(ServiceError::Unavailable);
-    }
-    let (events, prepared): (Vec<_>, Vec<_>) = records.into_iter().unzip();
-    let first = match folder.journal.append(&events) {
-        Ok(first) => first,
-        Err(error) => return Err(log_error(shared, &error)),
-    };
-    shared.disk_full.store(false, Ordering::Release);
-    let last = first + events.len() as u64 - 1;
-    let records: Vec<Record> =
-        events.into_iter().zip(first..).map(|(event, position)| Record { position, event }).collect();
-    // The projections can be made again from the log; if one cannot follow, only a restart is safe.
-    let stop = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "a projection cannot follow the log; restart to rebuild it");
-        shared.stopped.store(true, Ordering::Release);
-        ServiceError::Internal
-    };
-    folder.registry.apply(&records).map_err(|e| stop(&e))?;
-    let applicable = records.into_iter().zip(prepared).map(|(r, p)| Applicable::with(r, p)).collect();
-    shared.writer_pool.install(|| projection::apply(&mut folder.gallery, applicable)).map_err(|e| stop(&e))?;
-    shared.position.store(last, Ordering::Release);
-    folder.gallery.publish(last);
-    Ok(())
-}
-
-/// Appends what the registry holds now, to be compared with later.
-pub(super) fn write_digest(folder: &mut Folder, shared: &Shared) -> Result<(), ServiceError> {
-    let digest = folder.registry.digest_event().map_err(internal)?;
-    write(vec![(Event::RegistryDigest(digest), None)], folder, shared)?;
-    folder.digest_at = folder.journal_position();
-    Ok(())
-}
-
-/// What a failure of the log means for the service.
-pub(super) fn log_error(shared: &Shared, error: &LogError) -> ServiceError {
-    match error {
-        LogError::DiskFull => {
-            shared.disk_full.store(true, Ordering::Release);
-            ServiceError::DiskFull
-        }
-        error => {
-            tracing::error!(%error, "the journal has stopped; restart after the cause is mended");
-            shared.stopped.store(true, Ordering::Release);
-            ServiceError::Unavailable
-        }
     }
 }
 

@@ -1,0 +1,124 @@
+//! The power is cut at every sync of a script of 500 operations on journal and gallery, and at every write between: what
+//! was acknowledged is there, once, in its place, and the gallery equals a plain model of the log.
+//!
+//! `DUYNHAT_CUTS_PER_CALL=20` (`just power-cuts`) tries more of what may survive each cut; `DUYNHAT_SEED` another script.
+
+use std::sync::{Arc, Mutex};
+
+use duynhat_engine::log::Event;
+use duynhat_engine::storage::{Call, Faults, Simulated, Storage, Verdict};
+use duynhat_test_support::script::{Step, World, script};
+use rayon::prelude::*;
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect(name))
+}
+
+/// What is left after one cut, and what had been acknowledged by then.
+struct Cut {
+    what: String,
+    acknowledged: usize,
+    left: Simulated,
+}
+
+fn judge(cut: Cut, attempted: &[Event]) {
+    let Cut { what, acknowledged, left } = cut;
+    let storage: Arc<dyn Storage> = Arc::new(left.clone());
+    let mut world = World::open(storage.clone()).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+    let events = world.events().unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(events.len() >= acknowledged, "{what}: {} of {acknowledged} acknowledged events", events.len());
+    assert!(events.len() <= attempted.len() && events == attempted[..events.len()], "{what}: not what was appended");
+    world.compare(&events).unwrap_or_else(|e| panic!("{what}: {e}"));
+    if events.is_empty() {
+        return;
+    }
+    // It goes on from there, and what is acknowledged now survives the next cut, with all that was read before.
+    let more = Event::Withdrawn(duynhat_engine::log::Withdrawn { submitted: 1, application: "after".into() });
+    world.append(std::slice::from_ref(&more)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    drop(world);
+    let world = World::open(Arc::new(left.after_power_cut(acknowledged as u64)));
+    let again = world.unwrap_or_else(|e| panic!("{what}, again: {e:?}")).events().unwrap();
+    assert_eq!(again.len(), events.len() + 1, "{what}: what was read before the second cut is gone");
+    assert!(again[..events.len()] == events && again[events.len()] == more, "{what}: changed by the second cut");
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_every_sync() {
+    let cuts_per_call = number("DUYNHAT_CUTS_PER_CALL", 1);
+    let seed = number("DUYNHAT_SEED", 1);
+    let disk = Simulated::new();
+    let cuts: Arc<Mutex<Vec<(String, Simulated)>>> = Arc::default();
+    let (watched, kept) = (disk.clone(), cuts.clone());
+    // Before each call that changes something: a cut within the one before it, or between the two.
+    let storage: Arc<dyn Storage> = Faults::new(Arc::new(disk), move |n, call, path| {
+        let between = !matches!(call, Call::Sync | Call::SyncDir);
+        if call.changes() && (cuts_per_call > 1 || !between || n % 4 == seed % 4) {
+            kept.lock().unwrap().extend((0..cuts_per_call).map(|i| {
+                let chosen = seed << 48 | n << 16 | i;
+                (format!("call {n}, {call:?} {}, seed {chosen}", path.display()), watched.after_power_cut(chosen))
+            }));
+        }
+        Verdict::Go
+    });
+    let mut world = World::open(storage.clone()).unwrap();
+    let (mut attempted, mut acknowledged, mut tried, mut whole) = (Vec::new(), 0, 0, 0);
+    for step in script(seed, 500) {
+        match step {
+            Step::Append(events) => {
+                attempted.extend(events.iter().cloned());
+                world.append(&events).unwrap();
+            }
+            Step::Flush => world.flush().unwrap(),
+            Step::Settle => world.journal.settle().unwrap(),
+            Step::Restart => {
+                drop(world);
+                world = World::open(storage.clone()).unwrap();
+            }
+        }
+        let cuts = std::mem::take(&mut *cuts.lock().unwrap());
+        tried += cuts.len();
+        cuts.into_par_iter().for_each(|(what, left)| judge(Cut { what, acknowledged, left }, &attempted));
+        acknowledged = attempted.len();
+        whole = world.gallery.published().load().rows() / 256;
+    }
+    world.compare(&attempted).unwrap();
+    assert!(tried > 900 && whole >= 3, "{tried} cuts, {whole} whole blocks");
+    println!("{tried} power cuts over {acknowledged} events, {whole} whole blocks: nothing lost, nothing twice");
+}
+
+#[test]
+fn a_device_that_lies_about_a_sync_is_found_out() {
+    let mut found = 0;
+    for lie in 1..=40 {
+        let disk = Simulated::new();
+        let syncs = Mutex::new(0);
+        let storage: Arc<dyn Storage> = Faults::new(Arc::new(disk.clone()), move |_, call, path| {
+            if call != Call::Sync || path.extension().is_none_or(|x| x != "seg") {
+                return Verdict::Go;
+            }
+            let mut syncs = syncs.lock().unwrap();
+            *syncs += 1;
+            if *syncs >= lie { Verdict::Pretend } else { Verdict::Go }
+        });
+        let mut world = World::open(storage).unwrap();
+        let mut appended = Vec::new();
+        for step in script(9, 60) {
+            if let Step::Append(events) = step {
+                world.append(&events).unwrap();
+                appended.extend(events);
+            }
+        }
+        world.journal.settle().unwrap();
+        drop(world);
+        for seed in 0..10 {
+            match World::open(Arc::new(disk.after_power_cut(seed))) {
+                Ok(world) => assert_eq!(world.events().unwrap().len(), appended.len(), "lie {lie}, seed {seed}"),
+                Err(error) => {
+                    assert!(format!("{error:?}").contains("Corrupt"), "{error:?}");
+                    found += 1;
+                }
+            }
+        }
+    }
+    assert!(found > 100, "most lies lose something: {found} of 400 were found");
+}
