@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use duynhat_engine::gallery::GalleryError;
 use duynhat_engine::log::{JournalReader, LogError, verify_durable_note};
-use duynhat_engine::template::{Biometrics, Purpose};
+use duynhat_engine::template::{Biometrics, LegalReason, Purpose};
 use duynhat_server::service::{
     CheckDocument, EnrolRequest, FolderError, IdentifyDocument, IdentifyRequest, Identity, Models, ReadOnly, Service,
     ServiceError, ServiceOptions, Submission, log_dir,
@@ -45,6 +45,9 @@ fn submission(who: u64) -> Submission {
         claimed_identity: None,
         biometrics: encounter(person, 1),
         supersedes: None,
+        age: None,
+        legal_reason: None,
+        chip: Vec::new(),
     }
 }
 
@@ -56,6 +59,7 @@ fn exchange() -> Submission {
         purpose: Purpose::CardExchange,
         claimed_identity,
         biometrics,
+        legal_reason: Some(LegalReason::CardError),
         ..submission(9)
     }
 }

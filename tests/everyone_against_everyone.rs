@@ -1,8 +1,9 @@
 //! The search of all pairs finds who is there twice, and nobody else.
 
 use duynhat_datasets::{EncounterSettings, People, Settings};
-use duynhat_engine::decision::{Policy, fuse};
+use duynhat_engine::decision::{Band, Judge, Policy};
 use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
+use duynhat_engine::template::FaceTemplate;
 use duynhat_server::service::{EnrolRequest, Models, Service, ServiceOptions};
 
 const PEOPLE: u64 = 700;
@@ -36,11 +37,11 @@ async fn planted_duplicates_are_found_and_nobody_else() {
 
     let snapshot = service.snapshot();
     let models = Models::shipped().unwrap();
-    let thresholds = Policy::default().thresholds(snapshot.live());
+    let judge = Judge { policy: Policy::shipped(), tails: &models.tails, references: snapshot.live() };
     let find = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let progress = BatchProgress::default();
-        let keep = |candidate: &_| fuse(candidate).score >= thresholds.review;
+        let keep = |candidate: &_| judge.place(candidate).2 >= Band::Review;
         pool.install(|| {
             all_against_all(models.matcher(), &snapshot, &BatchOptions::default(), &progress, keep).unwrap()
         })
@@ -57,5 +58,41 @@ async fn planted_duplicates_are_found_and_nobody_else() {
         planted.iter().map(|(_, index)| (format!("D{index}"), format!("P{index}"))).collect();
     assert_eq!(pairs, expected);
     assert_eq!(find(1), found, "one thread finds the same, to the bit");
+    service.close().await;
+}
+
+/// One face is made near forty others, which are not near each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_hub_is_flagged_and_nobody_else() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::open(data.path(), Models::shipped().unwrap(), ServiceOptions::default()).unwrap();
+    let people = People::new(29, Settings::default());
+    let face = |index: u64| {
+        let mut biometrics = people.person(index).encounter(0, &EncounterSettings::default());
+        biometrics.fingers.clear();
+        biometrics
+    };
+    let unit = |values: &[f32]| {
+        let norm = values.iter().map(|v| v * v).sum::<f32>().sqrt();
+        values.iter().map(|v| v / norm).collect::<Vec<f32>>()
+    };
+    let hub = unit(face(0).faces[0].values());
+    let requests = (0..600u64).map(|index| {
+        let mut biometrics = face(index);
+        if (1..=40).contains(&index) {
+            let own = unit(biometrics.faces[0].values());
+            let near = hub.iter().zip(&own).map(|(h, o)| 0.5 * h + 0.87 * o).collect();
+            let model = biometrics.faces[0].model().to_owned();
+            biometrics.faces[0] = FaceTemplate::new(&model, 90, near).unwrap();
+        }
+        EnrolRequest { subject: format!("P{index}"), identity: None, biometrics }
+    });
+    service.enrol(requests.collect()).await.unwrap();
+    let (snapshot, models, progress) = (service.snapshot(), Models::shipped().unwrap(), BatchProgress::default());
+    all_against_all(models.matcher(), &snapshot, &BatchOptions::default(), &progress, |_| false).unwrap();
+    let hubs = progress.hubs(snapshot.rows());
+    assert_eq!(hubs.len(), 1, "{hubs:?}");
+    assert_eq!(snapshot.subject(hubs[0].0).unwrap().to_string(), "P0");
+    assert!(hubs[0].1 >= 40, "{hubs:?}");
     service.close().await;
 }

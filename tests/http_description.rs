@@ -7,13 +7,20 @@ use duynhat_test_support::http::{Server, open};
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
-const ROUTES: [(&str, &[&str], &[&str]); 9] = [
+const ROUTES: [(&str, &[&str], &[&str]); 12] = [
     (
         "/v1/checks",
         &["post"],
         &["200", "202", "400", "408", "409", "410", "413", "415", "422", "429", "500", "503", "507"],
     ),
     ("/v1/checks/{application}", &["get", "delete"], &["200", "400", "404", "410", "500", "503"]),
+    ("/v1/checks/{application}/explanation", &["get"], &["200", "400", "404", "500", "503"]),
+    (
+        "/v1/checks/{application}/approval",
+        &["post"],
+        &["200", "400", "404", "408", "409", "413", "415", "422", "429", "500", "503", "507"],
+    ),
+    ("/v1/exceptions", &["get"], &["200", "500", "503"]),
     ("/v1/identify", &["post"], &["200", "400", "408", "413", "415", "422", "429", "500", "503"]),
     ("/v1/verify", &["post"], &["200", "400", "404", "408", "413", "415", "422", "429", "500", "503"]),
     ("/v1/subjects/{subject}", &["delete"], &["200", "400", "404", "409", "429", "500", "503", "507"]),

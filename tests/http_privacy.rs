@@ -30,7 +30,7 @@ async fn metrics_and_log_hold_nothing_about_a_person() {
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
     subscriber.try_init().unwrap();
-    const IDENTITY: &str = "098765432109";
+    const IDENTITY: &str = "096165432109";
     const APPLICATION: &str = "APP-VERY-PRIVATE-77";
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(open(data.path()), HttpLimits::default()).await;

@@ -32,6 +32,9 @@ fn submission(application: &str, purpose: Purpose, biometrics: Biometrics) -> Su
         claimed_identity: None,
         biometrics,
         supersedes: None,
+        age: None,
+        legal_reason: None,
+        chip: Vec::new(),
     }
 }
 

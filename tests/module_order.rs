@@ -10,6 +10,7 @@ const ORDER: &[&[&str]] = &[
     &["storage"],
     &["template"],
     &["kernel"],
+    &["likelihood"],
     &["finger", "face"],
     &["gallery"],
     &["log"],

@@ -229,6 +229,7 @@ fn a_history_that_no_order_explains_is_refused() {
         application: format!("A-{position}"),
         subject: None,
         status: CheckStatus::Decided,
+        purpose: None,
         decision: Some(decision),
         findings: vec![decision],
         reasons: Vec::new(),
@@ -240,9 +241,12 @@ fn a_history_that_no_order_explains_is_refused() {
                 position: *position,
                 score: 0.0,
                 claimed: false,
+                band: None,
+                thresholds: None,
                 sources: Vec::new(),
             })
             .collect(),
+        chip: None,
         basis: None,
         took_ms: 0.0,
     };

@@ -8,6 +8,7 @@
 //! | [`storage`] | what journal and gallery ask of a file system; one in memory for tests, and faults on purpose |
 //! | [`template`] | domain types and codecs of the standards; no I/O |
 //! | [`kernel`] | slices in, scores out, one dispatch by CPU |
+//! | [`likelihood`] | curves from scores to likelihood ratios and false match rates, whatever was compared |
 //! | [`finger`], [`face`] | descriptor, screen, comparison, bounds, score calibration of a modality |
 //! | [`gallery`] | memory-mapped stripes, snapshots, tombstones |
 //! | [`log`] | events, the file journal |
@@ -22,6 +23,7 @@ pub mod face;
 pub mod finger;
 pub mod gallery;
 pub mod kernel;
+pub mod likelihood;
 pub mod log;
 pub mod search;
 pub mod storage;

@@ -2,7 +2,7 @@
 //!
 //! `face_search --references X.npy --probes Q.npy` or `face_search --rows 1000000 --decay 150`, with `--threshold 0.4`,
 //! `--threads N`, `--block 256`, `--repeats 5`, `--pairs ROWS` (all against all of the first rows), `--step N` (a fixed
-//! prefix instead of the measured one), `--hits FILE` (probe, reference, cosine of every candidate) and `--write DIR`
+//! prefix instead of the measured one), `--only batch|single`, `--hits FILE` (probe, reference, cosine of every candidate) and `--write DIR`
 //! (writes the generated data and stops).
 
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use duynhat_benches::faces::{Gallery, embeddings, probes};
-use duynhat_engine::face::{Candidates, FaceProbe, Plan, all_pairs, compare, search_blocks};
+use duynhat_engine::face::{Candidates, FaceError, FaceProbe, Plan, all_pairs, compare, search_blocks};
 use duynhat_engine::kernel::Isa;
 use ndarray::{Array2, ArrayView2};
 use ndarray_npy::{read_npy, write_npy};
@@ -156,27 +156,21 @@ fn measure(
         write_hits(path, &found, per_block)?;
     }
 
-    let Timed { median, least, most, processor, .. } = timed(repeats, || search(&prepared));
-    let pairs = rows.len() as f64 * queries.len() as f64;
-    println!(
-        r#"{{"measure":"batch","probes":{},"threads":{threads},"seconds":{median:.4},"seconds_least":{least:.4},"seconds_most":{most:.4},"gcomparisons_per_s":{:.3},"gcomparisons_per_processor_s":{:.3},"hits":{}}}"#,
-        queries.len(),
-        pairs / median / 1e9,
-        pairs / processor / 1e9,
-        found.iter().map(|f| f.list.len()).sum::<usize>(),
-    );
-    let mut at = 0;
-    let Timed { median, least, most, processor, .. } = timed(repeats * 10, || {
-        at = (at + 1) % prepared.len();
-        search(std::slice::from_ref(&prepared[at]))
-    });
-    println!(
-        r#"{{"measure":"single","threads":{threads},"ms":{:.3},"ms_least":{:.3},"ms_most":{:.3},"processor_ms":{:.3}}}"#,
-        median * 1e3,
-        least * 1e3,
-        most * 1e3,
-        processor * 1e3
-    );
+    let wanted = |measure: &str| arguments.text("--only").is_none_or(|only| only == measure);
+    if wanted("batch") {
+        let Timed { median, least, most, processor, .. } = timed(repeats, || search(&prepared));
+        let pairs = rows.len() as f64 * queries.len() as f64;
+        println!(
+            r#"{{"measure":"batch","probes":{},"threads":{threads},"seconds":{median:.4},"seconds_least":{least:.4},"seconds_most":{most:.4},"gcomparisons_per_s":{:.3},"gcomparisons_per_processor_s":{:.3},"hits":{}}}"#,
+            queries.len(),
+            pairs / median / 1e9,
+            pairs / processor / 1e9,
+            found.iter().map(|f| f.list.len()).sum::<usize>(),
+        );
+    }
+    if wanted("single") {
+        single(&prepared, &search, repeats, threads);
+    }
     let all = arguments.number("--pairs", 0usize)?.min(rows.len()) / per_block;
     if all > 0 {
         let Timed { median, least, processor, last: found, .. } = timed(repeats.min(3), || {
@@ -196,6 +190,23 @@ fn measure(
         );
     }
     Ok(())
+}
+
+type Search<'s> = dyn Fn(&[FaceProbe]) -> Result<Vec<Candidates>, FaceError> + 's;
+
+fn single(prepared: &[FaceProbe], search: &Search<'_>, repeats: usize, threads: usize) {
+    let mut at = 0;
+    let Timed { median, least, most, processor, .. } = timed(repeats * 10, || {
+        at = (at + 1) % prepared.len();
+        search(std::slice::from_ref(&prepared[at]))
+    });
+    println!(
+        r#"{{"measure":"single","threads":{threads},"ms":{:.3},"ms_least":{:.3},"ms_most":{:.3},"processor_ms":{:.3}}}"#,
+        median * 1e3,
+        least * 1e3,
+        most * 1e3,
+        processor * 1e3
+    );
 }
 
 fn write_hits(path: &str, found: &[Candidates], per_block: usize) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
 //! The rules of each purpose.
 
-use super::{Fused, Policy, Thresholds, fuse};
+use super::{Fused, Policy, Reason, Sources, Tails, Thresholds, fuse};
 use crate::search::Candidate;
-use crate::template::{Outcome, Purpose};
+use crate::template::{ClaimRule, Outcome, Purpose};
 
 /// Where a candidate's score lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,33 @@ pub enum Band {
     Duplicate,
 }
 
+/// Places candidates among so many references.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// The targets.
+    pub policy: &'a Policy,
+    /// How often strangers reach a score.
+    pub tails: &'a Tails,
+    /// Live references searched (N).
+    pub references: u64,
+}
+
+impl Judge<'_> {
+    /// A candidate's score, the thresholds for its sources, and its band.
+    pub fn place(&self, candidate: &Candidate) -> (Fused, Thresholds, Band) {
+        let fused = fuse(candidate, self.tails);
+        let thresholds = self.tails.thresholds(self.policy, self.references, &Sources::of(candidate));
+        let band = if fused.score >= thresholds.duplicate && fused.without_strongest >= self.policy.second_source_llr {
+            Band::Duplicate
+        } else if fused.score >= thresholds.review {
+            Band::Review
+        } else {
+            Band::Clear
+        };
+        (fused, thresholds, band)
+    }
+}
+
 /// A candidate, fused and placed.
 #[derive(Clone, Debug)]
 pub struct Judged {
@@ -22,6 +49,8 @@ pub struct Judged {
     pub candidate: Candidate,
     /// Its score.
     pub fused: Fused,
+    /// The thresholds for its sources.
+    pub thresholds: Thresholds,
     /// Where the score lies.
     pub band: Band,
     /// Whether it belongs to the claimed subject.
@@ -29,7 +58,7 @@ pub struct Judged {
 }
 
 /// What is known of the claimed record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Claimed {
     /// Nothing is claimed.
     None,
@@ -37,6 +66,30 @@ pub enum Claimed {
     Unknown,
     /// The claimed subject has live references, which are among the candidates.
     Found,
+    /// No record, but a portrait read from the applicant's chip: whether the live one is like it, by score and threshold.
+    Chip(bool),
+}
+
+/// Missing fingers and what a second person said about them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exceptions {
+    /// Fingers named missing.
+    pub missing: usize,
+    /// What the second person said, once one did.
+    pub approved: Option<bool>,
+}
+
+/// What a search is to be decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Why the station asks.
+    pub purpose: Purpose,
+    /// The claimed record.
+    pub claimed: Claimed,
+    /// Missing fingers.
+    pub exceptions: Exceptions,
+    /// Whether fewer references could be searched than there are, e.g. because faces were cut.
+    pub cut: bool,
 }
 
 /// A decision and why.
@@ -46,101 +99,100 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Everything that holds, worst first.
     pub findings: Vec<Outcome>,
-    /// Codes and sentences.
-    pub reasons: Vec<(&'static str, String)>,
+    /// Why, in the order in which it was found.
+    pub reasons: Vec<Reason>,
     /// All candidates judged, best first (score, then row).
     pub judged: Vec<Judged>,
-    /// The thresholds that held.
-    pub thresholds: Thresholds,
 }
 
 /// Decides a search. `candidates` of one subject may stand for several references; `is_claimed` tells the claimed
-/// subject's. `missing` is the number of fingers named missing.
+/// subject's.
 pub fn decide(
-    policy: &Policy,
-    purpose: Purpose,
-    references: u64,
+    judge: Judge<'_>,
+    question: Question,
     candidates: Vec<Candidate>,
-    claimed: Claimed,
     is_claimed: impl Fn(&Candidate) -> bool,
-    missing: usize,
 ) -> Verdict {
-    let thresholds = policy.thresholds(references);
     let mut judged: Vec<Judged> = candidates
         .into_iter()
         .map(|candidate| {
-            let fused = fuse(&candidate);
+            let (fused, thresholds, band) = judge.place(&candidate);
             let claimed = is_claimed(&candidate);
-            let band = if fused.score >= thresholds.duplicate && fused.without_strongest >= policy.second_source_llr {
-                Band::Duplicate
-            } else if fused.score >= thresholds.review {
-                Band::Review
-            } else {
-                Band::Clear
-            };
-            Judged { candidate, fused, band, claimed }
+            Judged { candidate, fused, thresholds, band, claimed }
         })
         .collect();
     judged.sort_by(|a, b| b.fused.score.total_cmp(&a.fused.score).then(a.candidate.row.cmp(&b.candidate.row)));
-
-    let mut findings = Vec::new();
-    let mut reasons = Vec::new();
-    let others = judged.iter().filter(|j| !j.claimed).map(|j| j.band).max().unwrap_or(Band::Clear);
-    match others {
-        Band::Duplicate => {
-            findings.push(Outcome::Duplicate);
-            reasons.push(("found_under_another_identity", "the person is already enrolled as another subject".into()));
-        }
+    let mut verdict = Verdict { outcome: Outcome::Clear, findings: Vec::new(), reasons: Vec::new(), judged };
+    let others = verdict.judged.iter().filter(|j| !j.claimed);
+    match others.clone().map(|j| j.band).max().unwrap_or(Band::Clear) {
+        Band::Duplicate => verdict.add(Reason::FoundUnderAnotherIdentity),
         Band::Review => {
-            findings.push(Outcome::Review);
-            reasons
-                .push(("resembles_another_subject", "the person resembles another subject; people must look".into()));
+            verdict.add(Reason::ResemblesAnotherSubject);
         }
         Band::Clear => {}
     }
-    let own = judged.iter().filter(|j| j.claimed).map(|j| j.fused.score).fold(f32::NEG_INFINITY, f32::max);
-    match claimed {
-        Claimed::Found if own >= thresholds.claim => findings.push(Outcome::Confirmed),
-        Claimed::Found => {
-            findings.push(Outcome::Mismatch);
-            reasons.push(("claimed_record_differs", "the claimed record is not this person's".into()));
+    if verdict.judged.iter().any(|j| !j.claimed && j.band == Band::Review && j.fused.score >= j.thresholds.duplicate) {
+        verdict.add(Reason::OneSourceAlone);
+    }
+    let own = verdict.judged.iter().filter(|j| j.claimed);
+    // Each reference of the claimed subject at the threshold for what could be compared of it.
+    let own_matches = own.clone().any(|j| j.fused.score >= j.thresholds.claim && !j.fused.shares.is_empty());
+    match (question.claimed, question.purpose.claim_rule()) {
+        (Claimed::Found, _) if own_matches => verdict.findings.push(Outcome::Confirmed),
+        (Claimed::Found, _) => verdict.add(Reason::ClaimedRecordDiffers),
+        (Claimed::Chip(true), _) => verdict.findings.push(Outcome::Confirmed),
+        (Claimed::Chip(false), _) => verdict.add(Reason::ChipPortraitDiffers),
+        (Claimed::Unknown, _) => verdict.add(Reason::ClaimedRecordUnknown),
+        (Claimed::None, ClaimRule::Required) => verdict.add(Reason::NoClaimedRecord),
+        (Claimed::None, _) => {}
+    }
+    let Exceptions { missing, approved } = question.exceptions;
+    if missing > judge.policy.missing_max {
+        let max = judge.policy.missing_max;
+        match approved {
+            None => verdict.add(Reason::ManyFingersMissing { missing, max }),
+            Some(true) => verdict.reasons.push(Reason::ExceptionsApproved { missing }),
+            Some(false) => verdict.add(Reason::ExceptionsRefused { missing }),
         }
-        Claimed::Unknown => {
-            findings.push(Outcome::Review);
-            reasons.push(("claimed_record_unknown", "no reference is enrolled for the claimed identity".into()));
+    }
+    if question.cut {
+        verdict.add(Reason::TooManyCandidates);
+    }
+    verdict.settle();
+    verdict
+}
+
+impl Verdict {
+    /// One more reason, and what it makes of the decision; [`Verdict::settle`] afterwards.
+    pub fn add(&mut self, reason: Reason) {
+        self.findings.extend(reason.finding());
+        self.reasons.push(reason);
+    }
+
+    /// Puts the findings in order, worst first. A confirmation holds only when nothing speaks against it.
+    pub fn settle(&mut self) {
+        self.findings.retain(|f| *f != Outcome::Clear);
+        self.findings.sort_by_key(|f| severity(*f));
+        self.findings.dedup();
+        if self.findings.len() > 1 {
+            self.findings.retain(|f| *f != Outcome::Confirmed);
         }
-        Claimed::None if purpose.expects_own_record() => {
-            findings.push(Outcome::Review);
-            reasons.push(("no_claimed_record", "this purpose needs the applicant's own record to be named".into()));
+        if self.findings.is_empty() {
+            self.findings.push(Outcome::Clear);
         }
-        Claimed::None => {}
+        self.outcome = self.findings[0];
     }
-    if missing > policy.missing_max {
-        findings.push(Outcome::Review);
-        let text =
-            format!("{missing} fingers are named missing; more than {} need a second person", policy.missing_max);
-        reasons.push(("many_fingers_missing", text));
-    }
-    if findings.is_empty() {
-        findings.push(Outcome::Clear);
-    }
-    findings.sort_by_key(|f| severity(*f));
-    findings.dedup();
-    // A confirmation holds only when nothing speaks against it.
-    if findings.len() > 1 {
-        findings.retain(|f| *f != Outcome::Confirmed);
-    }
-    Verdict { outcome: findings[0], findings, reasons, judged, thresholds }
 }
 
 /// Worst first.
 fn severity(outcome: Outcome) -> u8 {
     match outcome {
-        Outcome::Duplicate => 0,
-        Outcome::Mismatch => 1,
-        Outcome::Review => 2,
-        Outcome::Recapture => 3,
-        Outcome::Confirmed => 4,
-        Outcome::Clear => 5,
+        Outcome::Refused => 0,
+        Outcome::Duplicate => 1,
+        Outcome::Mismatch => 2,
+        Outcome::Review => 3,
+        Outcome::Recapture => 4,
+        Outcome::Confirmed => 5,
+        Outcome::Clear => 6,
     }
 }

@@ -1,79 +1,171 @@
-//! Fits [`Calibration`] curves to scores of known truth.
+//! Fits likelihood-ratio curves to scores of known truth.
 
 use std::collections::BTreeMap;
 
-use crate::finger::{CALIBRATION_FORMAT, Calibration, Curve, pair_name};
+use crate::finger::{Calibration, CalibrationError, LLR_MAX, LLR_MIN, pair_name};
+use crate::likelihood::{Class, Curve, Source, normal_quantile};
 
 /// Fewest scores of each truth for a curve.
 pub const CALIBRATION_SCORES_MIN: usize = 100;
-/// The tail is fitted to this share of the non-mated scores.
+/// Fewest mated scores of a class of quality, and fewest non-mated ones.
+const CLASS_SCORES_MIN: (usize, usize) = (350, 2_000);
+/// Classes of quality at most.
+const CLASSES_MAX: usize = 3;
+/// The tail is fitted to this share of the non-mated scores, and to at most so many: with more scores it begins further
+/// out, where it is more of a tail.
 const TAIL_SHARE: f64 = 0.01;
-/// Tails are taken to be at least this heavy: data never show how bad it can get.
-const SHAPE_MIN: f64 = 0.05;
+const TAIL_SCORES_MAX: usize = 2_000;
+/// Up to the non-mated scores' highest hundredth both truths are well filled; beyond, only how rare strangers get counts.
+const BODY_SHARE: f64 = 0.01;
 const SHAPE_MAX: f64 = 0.5;
 /// Most knots of a curve.
 const KNOTS_MAX: usize = 48;
+/// Fewest groups of two fingers or more for a correlation.
+const GROUPS_MIN: usize = 50;
 
-/// Scores of one pair of extractors.
-#[derive(Clone, Debug, Default)]
-pub struct CalibrationScores {
-    /// Of the same finger.
-    pub mated: Vec<f32>,
-    /// Of different fingers.
-    pub non_mated: Vec<f32>,
+/// One comparison of known truth.
+#[derive(Clone, Copy, Debug)]
+pub struct CalibrationScore {
+    /// The normalised comparison score.
+    pub score: f32,
+    /// The lesser evidence of both prints; 0 where there is no such thing.
+    pub evidence: f32,
+    /// Whether it is the same finger (or face).
+    pub mated: bool,
+    /// The two encounters that were compared: comparisons of different fingers of the same two share a number.
+    pub group: Option<u64>,
 }
 
-/// A curve for each pair of extractors with at least [`CALIBRATION_SCORES_MIN`] scores of each truth; `None` when no
+/// Scores by the two extractors' names.
+pub type CalibrationScores = BTreeMap<(String, String), Vec<CalibrationScore>>;
+
+/// A source for each pair of extractors with at least [`CALIBRATION_SCORES_MIN`] scores of each truth; `None` when no
 /// pair has them.
-pub fn calibrate(model: &str, scores: &BTreeMap<(String, String), CalibrationScores>) -> Option<Calibration> {
-    let mut merged: BTreeMap<String, CalibrationScores> = BTreeMap::new();
+///
+/// # Errors
+/// Curves that a calibration does not accept: none in practice.
+pub fn calibrate(model: &str, scores: &CalibrationScores) -> Option<Result<Calibration, CalibrationError>> {
+    let mut merged: BTreeMap<String, Vec<CalibrationScore>> = BTreeMap::new();
     for ((a, b), s) in scores {
-        let entry = merged.entry(pair_name(a, b)).or_default();
-        entry.mated.extend_from_slice(&s.mated);
-        entry.non_mated.extend_from_slice(&s.non_mated);
+        merged.entry(pair_name(a, b)).or_default().extend_from_slice(s);
     }
-    let curves: BTreeMap<String, Curve> = merged
-        .into_iter()
-        .filter(|(_, s)| s.mated.len().min(s.non_mated.len()) >= CALIBRATION_SCORES_MIN)
-        .map(|(name, s)| (name, curve(s)))
-        .collect();
-    (!curves.is_empty()).then(|| Calibration { format: CALIBRATION_FORMAT, model: model.to_owned(), curves })
+    let curves: BTreeMap<String, Source> =
+        merged.into_iter().filter_map(|(name, s)| Some((name, fit_source(&s)?))).collect();
+    (!curves.is_empty()).then(|| Calibration::new(model, curves))
 }
 
-fn curve(scores: CalibrationScores) -> Curve {
-    let CalibrationScores { mated, mut non_mated } = scores;
+/// Curves by quality and the correlations of one person's sources; `None` for too few scores.
+pub fn fit_source(scores: &[CalibrationScore]) -> Option<Source> {
+    let split = |scores: &[&CalibrationScore]| {
+        let of = |mated: bool| scores.iter().filter(|s| s.mated == mated).map(|s| s.score).collect::<Vec<_>>();
+        (of(true), of(false))
+    };
+    let all: Vec<&CalibrationScore> = scores.iter().collect();
+    let (mated, non_mated) = split(&all);
+    if mated.len().min(non_mated.len()) < CALIBRATION_SCORES_MIN {
+        return None;
+    }
+    // Limits that deal the mated scores out evenly.
+    let mut evidence: Vec<f32> = scores.iter().filter(|s| s.mated).map(|s| s.evidence).collect();
+    evidence.sort_unstable_by(f32::total_cmp);
+    let mut source = Source::single(curve(mated, non_mated.clone()));
+    for classes in (2..=CLASSES_MAX).rev() {
+        let limits: Vec<f32> = (1..classes).map(|k| evidence[k * evidence.len() / classes]).collect();
+        let class_of = |e: f32| limits.iter().take_while(|limit| e >= **limit).count();
+        let parts: Vec<_> = (0..classes)
+            .map(|k| split(&all.iter().filter(|s| class_of(s.evidence) == k).copied().collect::<Vec<_>>()))
+            .collect();
+        if parts.iter().any(|(m, n)| m.len() < CLASS_SCORES_MIN.0 || n.len() < CLASS_SCORES_MIN.1) {
+            continue;
+        }
+        let class = |(k, (m, n)): (usize, (Vec<f32>, Vec<f32>))| Class {
+            below: limits.get(k).copied(),
+            share: n.len() as f32 / non_mated.len() as f32,
+            curve: curve(m, n),
+        };
+        source.classes = parts.into_iter().enumerate().map(class).collect();
+        break;
+    }
+    let llr = |s: &CalibrationScore| f64::from(source.curve(s.evidence).llr(s.score).clamp(LLR_MIN, LLR_MAX));
+    if let Some(correlation) = correlation(scores, true, |s| llr(s)) {
+        source.mated_correlation = correlation;
+    }
+    // Ranks, so that the shape of the scores' distribution does not matter.
+    let mut sorted = non_mated;
+    sorted.sort_unstable_by(f32::total_cmp);
+    let n = sorted.len() as f64;
+    let normal_score = |s: &CalibrationScore| {
+        let rank = sorted.partition_point(|other| *other < s.score) as f64 + 0.5;
+        -normal_quantile((rank / n).clamp(0.5 / n, 1.0 - 0.5 / n))
+    };
+    if let Some(correlation) = correlation(scores, false, normal_score) {
+        source.non_mated_correlation = correlation;
+    }
+    Some(source)
+}
+
+/// Intraclass correlation (one-way analysis of variance) of a value within the groups of one truth, 0 to 0.9.
+fn correlation(scores: &[CalibrationScore], mated: bool, value: impl Fn(&CalibrationScore) -> f64) -> Option<f32> {
+    // Count, sum, sum of squares.
+    let mut groups: BTreeMap<u64, (f64, f64, f64)> = BTreeMap::new();
+    for score in scores.iter().filter(|s| s.mated == mated) {
+        let Some(group) = score.group else { continue };
+        let v = value(score);
+        let entry = groups.entry(group).or_default();
+        *entry = (entry.0 + 1.0, entry.1 + v, entry.2 + v * v);
+    }
+    let groups: Vec<_> = groups.into_values().filter(|g| g.0 >= 2.0).collect();
+    if groups.len() < GROUPS_MIN {
+        return None;
+    }
+    let count = groups.len() as f64;
+    let total: f64 = groups.iter().map(|g| g.0).sum();
+    let mean = groups.iter().map(|g| g.1).sum::<f64>() / total;
+    let between = groups.iter().map(|g| g.0 * (g.1 / g.0 - mean) * (g.1 / g.0 - mean)).sum::<f64>() / (count - 1.0);
+    let within = groups.iter().map(|g| g.2 - g.1 * g.1 / g.0).sum::<f64>() / (total - count);
+    let size = (total - groups.iter().map(|g| g.0 * g.0).sum::<f64>() / total) / (count - 1.0);
+    let correlation = (between - within) / (between + (size - 1.0) * within).max(1e-12);
+    Some(correlation.clamp(0.0, 0.9) as f32)
+}
+
+/// One curve.
+fn curve(mated: Vec<f32>, mut non_mated: Vec<f32>) -> Curve {
     non_mated.sort_unstable_by(f32::total_cmp);
     let n = non_mated.len();
-    let in_tail = ((n as f64 * TAIL_SHARE) as usize).max(20).min(n - 1);
+    let in_tail = ((n as f64 * TAIL_SHARE) as usize).clamp(20, TAIL_SCORES_MAX).min(n - 1);
     let tail_start = non_mated[n - 1 - in_tail];
     // Method of moments: mean m and variance v of the excesses give shape (1 - m^2/v)/2 and scale m (1 + m^2/v)/2.
     let excess = || non_mated[n - in_tail..].iter().map(|s| f64::from(s - tail_start));
-    let mean = excess().sum::<f64>() / in_tail as f64;
-    let variance = excess().map(|e| (e - mean) * (e - mean)).sum::<f64>() / in_tail as f64;
-    let mean = mean.max(1e-3);
-    let ratio = mean * mean / variance.max(1e-9);
-    let shape = (0.5 * (1.0 - ratio)).clamp(SHAPE_MIN, SHAPE_MAX);
+    let count = in_tail as f64;
+    let mean = (excess().sum::<f64>() / count).max(1e-3);
+    let variance = excess().map(|e| (e - mean) * (e - mean)).sum::<f64>() / count;
+    let fitted = 0.5 * (1.0 - mean * mean / variance.max(1e-9));
+    // One standard error heavier than fitted, and never lighter than exponential: data never show how bad it can get.
+    let shape = (fitted + 1.0 / libm::sqrt(count)).clamp(0.0, SHAPE_MAX);
     let scale = mean * (1.0 - shape);
 
+    let body_end = non_mated[n - 1 - ((n as f64 * BODY_SHARE) as usize).clamp(in_tail.min(20), n - 1)];
     let mut knots = isotonic(&mated, &non_mated);
-    knots.retain(|k| k[0] <= tail_start);
-    let at_start = knots.last().map_or(0.0, |k| k[1]);
-    if knots.last().is_none_or(|k| k[0] < tail_start) {
-        knots.push([tail_start, at_start]);
+    knots.retain(|k| k[0] <= body_end);
+    if knots.is_empty() {
+        knots.push([body_end, 0.0]);
     }
     let mut fmr: Vec<[f32; 2]> = Vec::new();
-    for k in 0..KNOTS_MAX {
-        let rank = k * (n - in_tail) / KNOTS_MAX;
-        let score = non_mated[rank];
-        if fmr.last().is_none_or(|last| last[0] < score) {
-            fmr.push([score, libm::log((n - rank) as f64 / n as f64) as f32]);
+    // Evenly over the body, then ever closer to the top.
+    let even = (0..KNOTS_MAX / 2).map(|k| k * 2 * (n - n / 10) / KNOTS_MAX);
+    let outer = (0..KNOTS_MAX).map(|k| {
+        let share = libm::pow((in_tail as f64 * 10.0 / n as f64).min(1.0), k as f64 / KNOTS_MAX as f64);
+        n - ((n / 10) as f64 * share) as usize
+    });
+    for rank in even.chain(outer) {
+        let (score, above) = (non_mated[rank.min(n - 1)], (n - rank.min(n - 1)) as f64);
+        if score < tail_start && fmr.last().is_none_or(|last| last[0] < score) {
+            fmr.push([score, libm::log(above / n as f64) as f32]);
         }
     }
     let tail_ln_fmr = libm::log((in_tail + 1) as f64 / n as f64) as f32;
-    if fmr.last().is_none_or(|last| last[0] < tail_start) {
-        fmr.push([tail_start, tail_ln_fmr]);
-    }
-    Curve { knots, fmr, tail_start, tail_ln_fmr, tail_scale: scale as f32, tail_shape: shape as f32 }
+    fmr.push([tail_start, tail_ln_fmr]);
+    Curve { knots, fmr, tail_start, tail_ln_fmr, tail_scale: scale.max(1e-4) as f32, tail_shape: shape as f32 }
 }
 
 /// Pooled adjacent violators over both truths, each weighing the same in total: score and log-likelihood ratio.
@@ -84,8 +176,17 @@ fn isotonic(mated: &[f32], non_mated: &[f32]) -> Vec<[f32; 2]> {
     all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     // A block: sum of scores, members, mated weight, non-mated weight. Half a sample of each truth keeps it finite.
     let mut blocks: Vec<(f64, f64, f64, f64)> = Vec::new();
-    let pool = all.len().div_ceil(4 * KNOTS_MAX).max(1);
-    for chunk in all.chunks(pool) {
+    let part = 2.0 / (4 * KNOTS_MAX) as f64;
+    let mut rest = all.as_slice();
+    while !rest.is_empty() {
+        // Chunks weigh the same, so that the few strangers at the top are not drowned by the many below.
+        let (mut length, mut weight) = (0, 0.0);
+        while length < rest.len() && weight < part {
+            weight += if rest[length].1 { wm } else { wn };
+            length += 1;
+        }
+        let (chunk, after) = rest.split_at(length);
+        rest = after;
         let m = chunk.iter().filter(|(_, mated)| *mated).count() as f64;
         let n = chunk.len() as f64 - m;
         let sum = chunk.iter().map(|(s, _)| f64::from(*s)).sum();
@@ -121,27 +222,78 @@ mod tests {
     use super::*;
     use crate::evaluation::random::Random;
 
+    fn scores(
+        random: &mut Random,
+        mean: f64,
+        mated: bool,
+        groups: u64,
+        size: u64,
+        correlation: f64,
+    ) -> Vec<CalibrationScore> {
+        let mut out = Vec::new();
+        for group in 0..groups {
+            let common = random.normal() * libm::sqrt(correlation);
+            for _ in 0..size {
+                let own = random.normal() * libm::sqrt(1.0 - correlation);
+                let score = (mean + common + own) as f32;
+                out.push(CalibrationScore { score, evidence: 30.0, mated, group: Some(group) });
+            }
+        }
+        out
+    }
+
     #[test]
-    fn normal_scores_give_their_true_ratio() {
+    fn normal_scores_give_their_true_ratio_and_their_tail() {
         let mut random = Random::new(3);
-        let mut draw = |mean: f64, n: usize| (0..n).map(|_| (mean + random.normal()) as f32).collect::<Vec<_>>();
-        let scores = CalibrationScores { mated: draw(2.0, 20_000), non_mated: draw(-2.0, 20_000) };
-        let all = BTreeMap::from([(("a".to_owned(), "b".to_owned()), scores)]);
-        let calibration = calibrate("test", &all).expect("enough scores");
+        let mut all = scores(&mut random, 2.0, true, 5_000, 4, 0.0);
+        all.extend(scores(&mut random, -2.0, false, 50_000, 4, 0.0));
+        let all = BTreeMap::from([(("a".to_owned(), "b".to_owned()), all)]);
+        let calibration = calibrate("test", &all).expect("enough scores").expect("valid");
         // Two unit normals at +-2: the log-likelihood ratio is 4 times the score.
         for score in [-0.8f32, -0.3, 0.0, 0.2] {
-            let llr = calibration.llr(score, "b", "a").llr;
+            let llr = calibration.llr(score, "b", "a", 30.0).llr;
             assert!((llr - 4.0 * score).abs() < 0.8, "{score}: {llr}");
         }
-        // Far out the ratio is under-, not overstated.
-        assert!(calibration.llr(3.0, "a", "b").llr <= 12.0);
-        let fmr = calibration.fmr(0.0, "a", "b");
-        assert!((fmr / 0.022_75 - 1.0).abs() < 0.3, "{fmr}");
+        // Far out the ratio is under-, not overstated, and strangers are not said to be rarer than they are.
+        assert!(calibration.llr(3.0, "a", "b", 30.0).llr <= 12.0);
+        for (score, fmr) in [(0.0f32, 0.022_75), (1.0, 1.35e-3), (2.0, 3.17e-5), (2.5, 3.4e-6)] {
+            let found = f64::from(calibration.fmr(score, "a", "b"));
+            assert!(found / fmr > 0.8 && found / fmr < 8.0, "{score}: {found} against {fmr}");
+        }
+        let (mated, non_mated) = calibration.correlations(0);
+        assert!(mated < 0.03 && non_mated < 0.03, "{mated} {non_mated}");
+    }
+
+    #[test]
+    fn correlated_fingers_are_seen() {
+        let mut random = Random::new(5);
+        let mut all = scores(&mut random, 1.0, true, 2_000, 4, 0.3);
+        all.extend(scores(&mut random, -1.0, false, 20_000, 4, 0.15));
+        let source = fit_source(&all).expect("enough");
+        assert!((source.mated_correlation - 0.3).abs() < 0.06, "{}", source.mated_correlation);
+        assert!((source.non_mated_correlation - 0.15).abs() < 0.03, "{}", source.non_mated_correlation);
+    }
+
+    #[test]
+    fn worse_prints_get_a_curve_of_their_own() {
+        let mut random = Random::new(7);
+        let mut all = Vec::new();
+        for (evidence, mean) in [(20.0, 0.5), (60.0, 3.0)] {
+            for (mated, mean, count) in [(true, mean, 2_000), (false, -1.0, 20_000)] {
+                let draw = |s: CalibrationScore| CalibrationScore { evidence: evidence + s.score, ..s };
+                all.extend(scores(&mut random, mean, mated, count, 1, 0.0).into_iter().map(draw));
+            }
+        }
+        let source = fit_source(&all).expect("enough");
+        assert!(source.classes.len() > 1 && source.valid());
+        // The same low score speaks less against a poor print than against a good one.
+        assert!(source.curve(20.0).llr(0.0) > source.curve(60.0).llr(0.0) + 0.5);
     }
 
     #[test]
     fn too_few_scores_give_no_curve() {
-        let scores = CalibrationScores { mated: vec![1.0; 99], non_mated: vec![0.0; 500] };
+        let one = |mated| CalibrationScore { score: 0.0, evidence: 1.0, mated, group: None };
+        let scores: Vec<_> = (0..99).map(|_| one(true)).chain((0..500).map(|_| one(false))).collect();
         assert!(calibrate("test", &BTreeMap::from([((String::new(), String::new()), scores)])).is_none());
     }
 }

@@ -7,6 +7,6 @@ mod random;
 pub mod rates;
 pub mod training;
 
-pub use calibrate::{CALIBRATION_SCORES_MIN, CalibrationScores, calibrate};
+pub use calibrate::{CALIBRATION_SCORES_MIN, CalibrationScore, CalibrationScores, calibrate, fit_source};
 pub use collection::{LabelledPrint, stem};
 pub use comparisons::{compare_all, enrol};

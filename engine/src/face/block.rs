@@ -6,11 +6,11 @@
 //! 2. the row's own figures, for what passed;
 //! 3. the score itself, from the embeddings as given.
 
-use super::layout::{FaceBlock, Plane, Summary};
+use super::layout::{FaceBlock, Plane, STEP, Summary};
 use super::probe::{FaceProbe, ProbeBatch, Six, Terms};
 use super::{FaceError, cosine};
 use crate::kernel::dot_i8::{PROBES, ROWS, TileSums, tile_i8};
-use crate::kernel::{Isa, dot_f32, dot_i4, prefetch};
+use crate::kernel::{Isa, dot_f32, dot_i4, prefetch, prefetch_far};
 
 /// A reference at or above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Hit {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     survivors: Vec<(u32, u32)>,
+    /// `(block, entry)` of a run that passed the bounds and are not scored yet.
+    pending: Vec<(u32, u32)>,
     /// Kernel calls that saw a survivor of the first filter.
     pub tiles_touched: u64,
     /// Pairs that were re-scored.
@@ -104,34 +106,63 @@ pub fn search_block_single(
     hits: &mut Vec<Hit>,
     scratch: &mut Scratch,
 ) -> Result<(), FaceError> {
-    search_block_single_ahead(isa, probe, block, None, threshold, step, hits, scratch)
+    search_run_single(isa, probe, std::slice::from_ref(block), threshold, step, scratch, |_, hit| hits.push(hit))
 }
 
-/// [`search_block_single`], told which block comes next, for the cache.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn search_block_single_ahead(
+/// Survivors whose embeddings are on their way from memory together.
+const PENDING: usize = 48;
+
+/// [`search_block_single`] for a run of blocks: while one is searched, the next is on its way, and survivors are scored
+/// some dozens at a time, so that their embeddings, each far from the others, come together and not one by one. `found`
+/// gets the index of the block and the hit, in order.
+pub(super) fn search_run_single(
+    isa: Isa,
+    probe: &FaceProbe,
+    blocks: &[FaceBlock<'_>],
+    threshold: f32,
+    step: usize,
+    scratch: &mut Scratch,
+    mut found: impl FnMut(usize, Hit),
+) -> Result<(), FaceError> {
+    scratch.pending.clear();
+    for (b, block) in blocks.iter().enumerate() {
+        check(probe.basis() == block.basis, threshold)?;
+        look_at(isa, probe, block, blocks.get(b + 1), threshold, step, scratch);
+        for &(entry, _) in &scratch.survivors {
+            prefetch_far(bytemuck::cast_slice(block.originals.row(entry as usize)));
+            scratch.pending.push((b as u32, entry));
+        }
+        if scratch.pending.len() >= PENDING || b + 1 == blocks.len() {
+            scratch.rescored += scratch.pending.len() as u64;
+            for &(b, entry) in &scratch.pending {
+                let row = blocks[b as usize].originals.row(entry as usize);
+                let (dot, norm_sq) = dot_f32::products(isa, &probe.values, row);
+                let cosine = cosine(dot, probe.norm_sq, norm_sq);
+                if cosine >= threshold {
+                    found(b as usize, Hit { probe: 0, entry, cosine });
+                }
+            }
+            scratch.pending.clear();
+        }
+    }
+    Ok(())
+}
+
+/// Fills the survivors of one block, and asks for the next.
+fn look_at(
     isa: Isa,
     probe: &FaceProbe,
     block: &FaceBlock<'_>,
     next: Option<&FaceBlock<'_>>,
     threshold: f32,
     step: usize,
-    hits: &mut Vec<Hit>,
     scratch: &mut Scratch,
-) -> Result<(), FaceError> {
-    check(probe.basis() == block.basis, threshold)?;
-    survivors4(isa, probe, &block.plane4, next.map(|b| &b.plane4), threshold, step, scratch);
-    scratch.rescored += scratch.survivors.len() as u64;
-    ahead(block, &scratch.survivors, 0);
-    for (at, &(entry, _)) in scratch.survivors.iter().enumerate() {
-        ahead(block, &scratch.survivors, at + 1);
-        let (dot, norm_sq) = dot_f32::products(isa, &probe.values, block.originals.row(entry as usize));
-        let cosine = cosine(dot, probe.norm_sq, norm_sq);
-        if cosine >= threshold {
-            hits.push(Hit { probe: 0, entry, cosine });
-        }
+) {
+    if let Some(next) = next {
+        let step = step.min(next.plane4.shape.steps.saturating_sub(1));
+        next.plane4.figure_bytes(step).into_iter().for_each(prefetch_far);
     }
-    Ok(())
+    survivors4(isa, probe, &block.plane4, next.map(|b| &b.plane4), threshold, step, scratch);
 }
 
 fn check(same_basis: bool, threshold: f32) -> Result<(), FaceError> {
@@ -213,7 +244,7 @@ pub(super) fn survivors8(
     let mut out: TileSums = [[0; ROWS]; PROBES];
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
-        let codes = plane.codes(tile, step);
+        let codes = plane.codes8(tile, step);
         let filled = plane.filled(tile);
         let first = scratch.survivors.len();
         for (group, six) in sixes.iter().enumerate() {
@@ -261,19 +292,18 @@ pub(super) fn survivors4(
     let threshold = f64::from(threshold);
     let step = step.min(plane.shape.steps - 1);
     let terms = &probe.terms4[step];
-    let codes = &probe.codes4[..plane.shape.prefix(step)];
+    let probe_codes = &probe.codes4[..(step + 1) * STEP];
+    let codes = plane.codes4(step);
+    let ahead = next.map_or(&[][..], |next| next.codes4(step.min(next.shape.steps.saturating_sub(1))));
+    let share = ahead.len().div_ceil(plane.shape.tiles).next_multiple_of(64);
     let mut out = [0i32; ROWS];
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
         // The codes stand for odd numbers: product = 2 sum - 15 sum of the probe's codes >= limit.
         let limit = limit4(terms, summary, threshold);
         let start = -(limit + 15 * terms.sum).div_euclid(2);
-        let ahead = match next {
-            _ if tile + 1 < plane.shape.tiles => plane.codes(tile + 1, step),
-            Some(next) if next.shape.tiles > 0 => next.codes(0, step),
-            _ => &[],
-        };
-        if !dot_i4::tile_i4(isa, plane.codes(tile, step), ahead, codes, start, &mut out) {
+        let ahead = ahead.get(tile * share..ahead.len().min((tile + 1) * share)).unwrap_or(&[]);
+        if !dot_i4::tile_i4(isa, codes, tile, ahead, probe_codes, start, &mut out) {
             continue;
         }
         scratch.tiles_touched += 1;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::FaceError;
 use super::basis::Basis;
-use super::block::{Hit, Scratch, search_block, search_block_single_ahead, search_pair};
+use super::block::{Hit, Scratch, search_block, search_pair, search_run_single};
 use super::layout::FaceBlock;
 use super::plan::Plan;
 use super::probe::{FaceProbe, ProbeBatch};
@@ -109,15 +109,10 @@ fn single(
     let parts: Vec<Result<Candidates, FaceError>> = chunked(blocks)
         .map(|(first, blocks)| {
             let mut list = Candidates::default();
-            let (mut hits, mut scratch) = (Vec::new(), Scratch::default());
-            for (b, block) in blocks.iter().enumerate() {
-                hits.clear();
-                let next = blocks.get(b + 1);
-                search_block_single_ahead(isa, probe, block, next, threshold, step, &mut hits, &mut scratch)?;
-                for hit in &hits {
-                    push(&mut list, first + b, hit, cap);
-                }
-            }
+            let mut scratch = Scratch::default();
+            search_run_single(isa, probe, blocks, threshold, step, &mut scratch, |b, hit| {
+                push(&mut list, first + b, &hit, cap);
+            })?;
             Ok(list)
         })
         .collect();

@@ -10,6 +10,7 @@ use super::basis::Basis;
 use super::layout::{AlignedBytes, FaceBlock, Payload, STEP, Shape, Summary, ceil_bf16, ceil_f32, widen};
 use crate::kernel::Isa;
 use crate::kernel::dot_f32::{PANEL, ROTATED, rotate};
+use crate::kernel::dot_i4::CHUNK;
 use crate::kernel::dot_i8::{ROWS, TILE_STEP};
 
 /// The three payloads of a block's face entries, each a multiple of 64 bytes.
@@ -315,28 +316,31 @@ impl PlaneWriter {
     fn put(&mut self, entry: usize, row: &Quantised) {
         let shape = self.shape;
         let (tile, r) = (entry / ROWS, entry % ROWS);
-        let codes = &mut self.bytes[shape.codes_at + tile * shape.codes_tile..][..shape.codes_tile];
         if shape.payload == Payload::Plane8 {
+            let codes = &mut self.bytes[shape.codes_at + tile * shape.codes_tile..][..shape.codes_tile];
             for (part, four) in codes.chunks_exact_mut(TILE_STEP).zip(row.codes.as_chunks::<4>().0) {
                 part[r * 4..r * 4 + 4].copy_from_slice(&four.map(|c| c as u8 ^ 0x80));
             }
         } else {
-            for (part, eight) in codes.chunks_exact_mut(TILE_STEP).zip(row.codes.as_chunks::<8>().0) {
-                for d in 0..4 {
-                    part[r * 4 + d] = eight[d] as u8 | (eight[4 + d] as u8) << 4;
+            for (step, codes) in row.codes.chunks(STEP).enumerate() {
+                let chunk = &mut self.bytes[shape.codes_at + (step * shape.tiles + tile) * CHUNK..][..CHUNK];
+                for (part, eight) in chunk.chunks_exact_mut(TILE_STEP).zip(codes.as_chunks::<8>().0) {
+                    for d in 0..4 {
+                        part[r * 4 + d] = eight[d] as u8 | (eight[4 + d] as u8) << 4;
+                    }
                 }
             }
         }
-        let figures = &mut self.bytes[shape.figures_at + tile * shape.figures_tile..][..shape.figures_tile];
-        figures[r * 4..r * 4 + 4].copy_from_slice(&row.scale.to_le_bytes());
+        let at = shape.scale_at(entry);
+        self.bytes[at..at + 4].copy_from_slice(&row.scale.to_le_bytes());
         let width = if shape.payload == Payload::Plane4 { 3 } else { 2 };
         for step in 0..shape.steps {
             let here = [row.errors[step], row.rests[step], row.code_norms[step]].map(ceil_bf16);
             for (which, value) in here.iter().enumerate().take(width) {
-                let at = ROWS * 4 + ((step * width + which) * ROWS + r) * 2;
-                figures[at..at + 2].copy_from_slice(&value.to_le_bytes());
+                let at = shape.figure_at(entry, step, which);
+                self.bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
             }
-            let s = &mut self.summaries[tile * shape.steps + step];
+            let s = &mut self.summaries[step * shape.tiles + tile];
             s.scale_min = s.scale_min.min(row.scale);
             s.scale_max = s.scale_max.max(row.scale);
             s.error_max = s.error_max.max(widen(here[0]));

@@ -6,6 +6,17 @@
 
 use super::Pair;
 
+/// See [`Hubness::limit`]; references that `counts` leaves out of `references` have no neighbours.
+pub fn hub_limit(counts: impl Iterator<Item = u32>, references: usize, floor: u32) -> u32 {
+    let mut counts: Vec<u32> = counts.collect();
+    let at = references.saturating_sub(1) * 99 / 100;
+    let Some(at) = at.checked_sub(references.saturating_sub(counts.len())).filter(|at| *at < counts.len()) else {
+        return floor;
+    };
+    let (_, &mut quantile, _) = counts.select_nth_unstable(at);
+    quantile.saturating_mul(8).max(floor)
+}
+
 /// Counts neighbours, pair by pair.
 #[derive(Clone, Debug, Default)]
 pub struct Hubness {
@@ -63,13 +74,7 @@ impl Hubness {
     /// A limit that follows the data: eight times the neighbours that 99 % of the references don't exceed, and at least
     /// `floor`. Hubs can't raise it unless they are more than one reference in a hundred.
     pub fn limit(&self, floor: u32) -> u32 {
-        if self.counts.is_empty() {
-            return floor;
-        }
-        let mut sorted = self.counts.clone();
-        let at = (sorted.len() - 1) * 99 / 100;
-        let (_, &mut quantile, _) = sorted.select_nth_unstable(at);
-        quantile.saturating_mul(8).max(floor)
+        hub_limit(self.counts.iter().copied(), self.counts.len(), floor)
     }
 
     /// References with more than `limit` neighbours: most neighbours first, then in gallery order.

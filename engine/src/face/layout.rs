@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! originals   header 64 B | rows x stride x f32 (values as given; stride = dimension rounded up to 16)
-//! plane       header 64 B | summaries: tiles x steps x 32 B, padded to 64 | row figures: a tile after the other
-//!             | codes: a tile after the other
-//! row figures scale 64 x f32 | per step: error 64 x bf16, rest 64 x bf16 (and, 4-bit, code norm 64 x bf16)
+//! plane       header 64 B | summaries: steps x tiles x 32 B, padded to 64 | row figures | codes
+//! row figures scale: tiles x 64 x f32 | per step and tile: error 64 x bf16, rest 64 x bf16 (4-bit: code norm 64 x bf16)
+//! codes       8-bit: a tile after the other, whole | 4-bit: a step after the other, each with all tiles
 //! ```
 //!
 //! A tile is 64 entries (the last is padded), a *step* a prefix that a search may stop at: 64, 128, ... dimensions, and
 //! all. bf16 figures are rounded up. A summary bounds a tile's figures at one step, so that a search reads them only
 //! for tiles with a survivor.
+//!
+//! A single probe is bound by memory, and what it reads of the 4-bit plane must be one run of bytes: half of each tile
+//! (8 KiB of every 16) comes at 11 GB/s where the same amount in one run comes at 25. Batches read a tile a hundred
+//! times from the cache; there a tile is in one piece.
 //!
 //! Parsing checks lengths, every header field and every summary; row figures are guarded by the gallery's
 //! checksums, and one that is not a number makes its entry a survivor, never a loss.
@@ -18,6 +22,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::FaceError;
 use super::basis::{Basis, BasisId};
+use crate::kernel::dot_i4::CHUNK;
 use crate::kernel::dot_i8::{ROWS, TILE_STEP};
 
 /// Dimensions between two prefixes that a search may stop at.
@@ -25,7 +30,7 @@ pub const STEP: usize = 64;
 /// Most entries of one block.
 pub const ENTRIES_MAX: usize = 65_536;
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// A 64-byte line: what payloads are made of, so that they start on one.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -146,8 +151,8 @@ pub(super) struct Shape {
     /// Values of an original row.
     pub stride: usize,
     pub figures_at: usize,
-    pub figures_tile: usize,
     pub codes_at: usize,
+    /// Bytes of a tile's codes: of all dimensions in 8 bits, of one step in 4.
     pub codes_tile: usize,
     pub length: usize,
 }
@@ -167,17 +172,20 @@ impl Shape {
             steps,
             stride,
             figures_at: header,
-            figures_tile: 0,
             codes_at: header,
             codes_tile: 0,
             length: header + rows * stride * 4,
         };
         if payload != Payload::Originals {
             shape.figures_at = header + (tiles * steps * size_of::<Summary>()).next_multiple_of(64);
-            shape.figures_tile = ROWS * 4 + steps * payload.figures() * ROWS * 2;
-            shape.codes_at = shape.figures_at + tiles * shape.figures_tile;
-            shape.codes_tile = padded * TILE_STEP / 4 * payload.bits() / 8;
-            shape.length = shape.codes_at + tiles * shape.codes_tile;
+            shape.codes_at = shape.figures_at + tiles * ROWS * (4 + steps * payload.figures() * 2);
+            (shape.codes_tile, shape.length) = if payload == Payload::Plane4 {
+                // The last step is filled up with zeros.
+                (CHUNK, shape.codes_at + steps * tiles * CHUNK)
+            } else {
+                let tile = padded * TILE_STEP / 4;
+                (tile, shape.codes_at + tiles * tile)
+            };
         }
         debug_assert!(shape.length.is_multiple_of(64) && shape.codes_at.is_multiple_of(64));
         shape
@@ -230,6 +238,18 @@ impl Shape {
         check("length", shape.length as u64, header.length)?;
         check("length", shape.length as u64, bytes.len() as u64)?;
         Ok(shape)
+    }
+
+    /// Where an entry's scale is.
+    pub(super) fn scale_at(&self, entry: usize) -> usize {
+        self.figures_at + entry * 4
+    }
+
+    /// Where an entry's error (0), rest (1) or code norm (2) at a step is.
+    pub(super) fn figure_at(&self, entry: usize, step: usize, which: usize) -> usize {
+        let (tile, r) = (entry / ROWS, entry % ROWS);
+        let column = (step * self.tiles + tile) * self.payload.figures() + which;
+        self.figures_at + self.tiles * ROWS * 4 + (column * ROWS + r) * 2
     }
 
     /// Dimensions of the prefix of a step.
@@ -326,25 +346,42 @@ impl<'a> Plane<'a> {
     }
 
     pub(super) fn summary(&self, tile: usize, step: usize) -> &'a Summary {
-        &self.summaries[tile * self.shape.steps + step]
+        &self.summaries[step * self.shape.tiles + tile]
     }
 
-    /// A tile's codes up to the end of a step.
-    pub(super) fn codes(&self, tile: usize, step: usize) -> &'a [u8] {
-        let length = self.shape.prefix(step) * TILE_STEP / 4 * self.shape.payload.bits() / 8;
+    /// A tile's 8-bit codes up to the end of a step.
+    pub(super) fn codes8(&self, tile: usize, step: usize) -> &'a [u8] {
+        debug_assert!(self.shape.payload == Payload::Plane8);
+        let length = self.shape.prefix(step) * TILE_STEP / 4;
         &self.bytes[self.shape.codes_at + tile * self.shape.codes_tile..][..length]
+    }
+
+    /// All tiles' 4-bit codes up to the end of a step: [`CHUNK`] bytes a step and tile, step by step.
+    pub(super) fn codes4(&self, step: usize) -> &'a [u8] {
+        debug_assert!(self.shape.payload == Payload::Plane4);
+        &self.bytes[self.shape.codes_at..][..(step + 1) * self.shape.tiles * CHUNK]
+    }
+
+    /// What a search at a step reads beside the codes: the tiles' summaries, all scales, and the step's figures.
+    pub(super) fn figure_bytes(&self, step: usize) -> [&'a [u8]; 3] {
+        let (tiles, width) = (self.shape.tiles, self.shape.payload.figures() * ROWS * 2);
+        let summaries = &self.summaries[step * tiles..][..tiles];
+        let scales = tiles * ROWS * 4;
+        [
+            bytemuck::cast_slice(summaries),
+            &self.bytes[self.shape.figures_at..][..scales],
+            &self.bytes[self.shape.figures_at + scales + step * tiles * width..][..tiles * width],
+        ]
     }
 
     /// An entry's `(scale, error, rest, code norm)` at a step; the code norm only in 4 bits.
     pub(super) fn figures(&self, entry: usize, step: usize) -> RowFigures {
-        let (tile, r) = (entry / ROWS, entry % ROWS);
-        let at = self.shape.figures_at + tile * self.shape.figures_tile;
-        let tile = &self.bytes[at..at + self.shape.figures_tile];
-        let scale = f32::from_le_bytes([tile[r * 4], tile[r * 4 + 1], tile[r * 4 + 2], tile[r * 4 + 3]]);
+        let at = self.shape.scale_at(entry);
+        let scale = f32::from_le_bytes(std::array::from_fn(|i| self.bytes[at + i]));
         let figures = self.shape.payload.figures();
         let bf16 = |which: usize| {
-            let at = ROWS * 4 + ((step * figures + which) * ROWS + r) * 2;
-            widen(u16::from_le_bytes([tile[at], tile[at + 1]]))
+            let at = self.shape.figure_at(entry, step, which);
+            widen(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]))
         };
         RowFigures {
             scale: f64::from(scale),

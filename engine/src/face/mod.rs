@@ -25,12 +25,14 @@ mod tests;
 
 pub use basis::{Basis, BasisId, SAMPLE_MAX, SAMPLE_MIN};
 pub use block::{Hit, Scratch, search_block, search_block_single, search_pair};
-pub use calibration::llr;
+pub use calibration::{
+    FACE_CALIBRATION_FORMAT, FACE_CURVE_DEFAULT, FACE_LLR_MAX, FACE_LLR_MIN, FaceCalibration, FaceCalibrationError,
+};
 pub use drive::{Candidate, Candidates, Pair, all_pairs, search_blocks};
 pub use encode::{FaceBlockBytes, encode_block};
-pub use hubness::{Hub, Hubness};
+pub use hubness::{Hub, Hubness, hub_limit};
 pub use layout::{AlignedBytes, ENTRIES_MAX, FaceBlock, Originals, Plane};
-pub use plan::Plan;
+pub use plan::{Plan, PlanKey, Plans};
 pub use probe::{FaceProbe, ProbeBatch};
 
 use crate::kernel::{Isa, dot_f32};

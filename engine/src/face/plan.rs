@@ -4,7 +4,10 @@
 //! on the threshold, so it is measured: some references of the slice itself stand in for probes. A plan never changes
 //! an answer.
 
-use super::basis::Basis;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::basis::{Basis, BasisId};
 use super::block::{Scratch, survivors4, survivors8};
 use super::layout::FaceBlock;
 use super::probe::{FaceProbe, ProbeBatch};
@@ -89,6 +92,52 @@ impl Plan {
         let prefix8 = filled[0].plane8.shape.prefix(best8.1) as f64;
         let alone8 = best8.0 + prefix8 * (costs.int8 * 5.0).max(costs.int4 * 2.0 - costs.int8);
         Ok(Self { batch_step: best8.1, single_step: (best4.0 <= alone8).then_some(best4.1) })
+    }
+}
+
+/// What a plan was measured for.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanKey {
+    /// The gallery's stripe.
+    pub stripe: u64,
+    /// What its codes were made with.
+    pub basis: BasisId,
+    /// The search's threshold.
+    pub cosine_min: f32,
+}
+
+/// Plans kept from search to search. A stripe that has doubled since is measured again.
+#[derive(Default)]
+pub struct Plans(Mutex<HashMap<(u64, BasisId, u32), Known>>);
+
+/// A plan and the number of blocks that it was measured on.
+type Known = (usize, Plan);
+
+impl Plans {
+    /// More than a gallery has stripes; callers may ask for any number of thresholds.
+    const MOST: usize = 65_536;
+
+    /// The plan for a stripe's blocks, measured when there is none.
+    ///
+    /// # Errors
+    /// As [`Plan::measure`].
+    pub fn get(&self, isa: Isa, key: PlanKey, basis: &Basis, blocks: &[FaceBlock<'_>]) -> Result<Plan, FaceError> {
+        let PlanKey { stripe, basis: id, cosine_min } = key;
+        let key = (stripe, id, cosine_min.to_bits());
+        // A thread that panicked while it held the map has changed nothing by halves.
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        if let Some((then, plan)) = known
+            && blocks.len() <= then * 2
+        {
+            return Ok(plan);
+        }
+        let plan = Plan::measure(isa, basis, blocks, cosine_min)?;
+        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() >= Self::MOST {
+            plans.clear();
+        }
+        plans.insert(key, (blocks.len(), plan));
+        Ok(plan)
     }
 }
 

@@ -102,7 +102,10 @@ impl FaceProbe {
                 sum: sums[step],
             })
             .collect();
-        Self { basis: basis.id(), values: padded, norm_sq, codes8, terms8, codes4: q.codes, terms4 }
+        let mut codes4 = q.codes;
+        // Whole steps, as the reference's codes: what follows the last dimension counts nothing.
+        codes4.resize(codes4.len().next_multiple_of(STEP), 0);
+        Self { basis: basis.id(), values: padded, norm_sq, codes8, terms8, codes4, terms4 }
     }
 
     /// What the probe was prepared with.
@@ -202,7 +205,7 @@ impl<'a> ProbeBatch<'a> {
             }
             let last = batch.terms.len() - 1;
             for entry in 0..block.rows() {
-                let tile = block.plane8.codes(entry / ROWS, last);
+                let tile = block.plane8.codes8(entry / ROWS, last);
                 for (four, part) in codes.as_chunks_mut::<4>().0.iter_mut().zip(tile.chunks_exact(TILE_STEP)) {
                     for (d, code) in four.iter_mut().enumerate() {
                         *code = (part[entry % ROWS * 4 + d] ^ 0x80) as i8;

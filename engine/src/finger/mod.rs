@@ -10,8 +10,10 @@ mod geometry;
 mod model;
 pub mod screen;
 
-pub use calibration::{CALIBRATION_FORMAT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr};
-pub(crate) use calibration::{Curve, pair_name};
+pub(crate) use calibration::pair_name;
+pub use calibration::{
+    CALIBRATION_FORMAT, CURVE_DEFAULT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr, evidence,
+};
 pub use cohort::{COHORT_PRINTS_MAX, COHORT_PRINTS_MIN, Cohort, CohortError, CohortStatistics, normalise};
 pub(crate) use cohort::{SCORE_FLOOR, SPREAD_MIN};
 pub use compare::{CompareProbe, Comparison, Scratch, compare, compare_pairs};

@@ -84,12 +84,17 @@ pub(super) fn write_record<T: Serialize>(
     magic: &[u8; 8],
     value: &T,
 ) -> Result<(), GalleryError> {
+    storage::replace(storage, path, &record(magic, value)?).map_err(|e| GalleryError::io(path, e))
+}
+
+/// A framed record's bytes.
+fn record<T: Serialize>(magic: &[u8; 8], value: &T) -> Result<Vec<u8>, GalleryError> {
     let payload = codec::encode(value)?;
     let mut bytes = magic.to_vec();
     bytes.extend(GALLERY_FORMAT_VERSION.to_le_bytes());
     bytes.extend(crc32c::crc32c(&payload).to_le_bytes());
     bytes.extend(payload);
-    storage::replace(storage, path, &bytes).map_err(|e| GalleryError::io(path, e))
+    Ok(bytes)
 }
 
 /// Reads what [`write_record`] wrote; `None` when there is no such file.
@@ -271,4 +276,42 @@ fn write_allocated(storage: &dyn Storage, path: &Path, start: u64, bytes: &[u8])
     file.allocate(start, bytes.len() as u64)?;
     storage::write_all_at(&*file, bytes, start)?;
     file.sync_data()
+}
+
+/// What is to be copied of a file.
+pub enum Content {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Its first bytes, this many.
+    Prefix(u64),
+}
+
+/// See [`super::Gallery::files_in`].
+pub(super) fn list(dir: &Path) -> Result<Vec<(PathBuf, Content)>, GalleryError> {
+    let disk = storage::Disk;
+    let read = |path: &Path| disk.read(path).map_err(|e| GalleryError::io(path, e));
+    let manifest_path = dir.join("MANIFEST");
+    let Some(manifest) = read_record::<Manifest>(&disk, &manifest_path, MANIFEST_MAGIC)? else {
+        return Ok(Vec::new());
+    };
+    let mut all = Vec::new();
+    for (number, generation) in (0u32..).zip(&manifest.stripes) {
+        let stripe = StripeFiles::path(dir, number, *generation);
+        let relative = PathBuf::from(stripe.file_name().unwrap_or_default());
+        let path = stripe.join("DIRECTORY");
+        let directory: Directory =
+            read_record(&disk, &path, DIRECTORY_MAGIC)?.ok_or_else(|| GalleryError::Missing { path: path.clone() })?;
+        let bytes = record(DIRECTORY_MAGIC, &directory)?;
+        let lengths =
+            StripeFiles { storage: storage::disk(), dir: stripe, generation: *generation, directory }.lengths();
+        all.push((relative.join("DIRECTORY"), Content::Bytes(bytes)));
+        all.extend(lengths.into_iter().map(|(id, len)| (relative.join(id.file_name()), Content::Prefix(len))));
+    }
+    let overlay = dir.join("OVERLAY");
+    if overlay.exists() {
+        all.push((PathBuf::from("OVERLAY"), Content::Bytes(read(&overlay)?)));
+    }
+    // What the directories and the overlay know beyond this manifest is forgotten or replayed when it is opened.
+    all.push((PathBuf::from("MANIFEST"), Content::Bytes(record(MANIFEST_MAGIC, &manifest)?)));
+    Ok(all)
 }

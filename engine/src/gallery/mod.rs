@@ -34,15 +34,16 @@ pub use block::{BLOCK_ROWS, Block, FaceColumn, FingerColumn};
 pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
-pub use files::{GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use files::{Content, GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
 pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
-pub use overlay::Overlay;
+pub use overlay::{Overlay, STRIPE_ROWS};
 pub use payload::{Prints, StoredPrint};
 pub use reference::{Prepared, PreparedFinger, Reference};
 pub use rewrite::{Compaction, RewrittenStripe};
 pub use snapshot::Snapshot;
 
+use crate::face::Plans;
 use crate::storage::{self, Storage};
 use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
 
@@ -66,6 +67,8 @@ pub struct Gallery {
     partial: Vec<Arc<Reference>>,
     overlay: Overlay,
     models: Arc<FaceModels>,
+    /// How the faces of each stripe are searched: measured once, never changes an answer.
+    plans: Arc<Plans>,
     rows: u64,
     replay_from: u64,
     /// Rows that the manifest knows.
@@ -108,6 +111,7 @@ impl Gallery {
             partial: Vec::new(),
             overlay: Overlay::default(),
             models: Arc::default(),
+            plans: Arc::default(),
             rows: 0,
             replay_from: 1,
             recorded_rows: 0,
@@ -115,6 +119,7 @@ impl Gallery {
                 filed: Arc::default(),
                 tail: Vec::new(),
                 models: Arc::default(),
+                plans: Arc::default(),
                 overlay: Overlay::default(),
                 rows: 0,
                 position: 0,
@@ -187,6 +192,15 @@ impl Gallery {
         };
         let models = FaceModels::restore(manifest.face_models);
         models.map(Some).map_err(|what| GalleryError::corrupt(&path, 16, what))
+    }
+
+    /// The files that make the gallery in a folder, relative to it, to be copied while it grows: what the manifest names,
+    /// directories as they were read, columns up to the length that those record. Empty when nothing is there.
+    ///
+    /// # Errors
+    /// Damage, I/O; `Missing` when a stripe was written anew meanwhile.
+    pub fn files_in(dir: &Path) -> Result<Vec<(PathBuf, Content)>, GalleryError> {
+        files::list(dir)
     }
 
     /// Gives an empty gallery the face models, and so the frozen bases, of the one that it replaces.
@@ -295,6 +309,7 @@ impl Gallery {
             filed: self.filed.clone(),
             tail: self.whole.iter().chain(&self.pieces).cloned().collect(),
             models: self.models.clone(),
+            plans: self.plans.clone(),
             overlay: self.overlay.clone(),
             rows: self.rows,
             position,

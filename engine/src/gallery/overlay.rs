@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::files::StoredOverlay;
 
-const STRIPE_ROWS: u64 = 65_536;
+/// References of a stripe.
+pub const STRIPE_ROWS: u64 = (super::STRIPE_BLOCKS * super::BLOCK_ROWS) as u64;
 
 /// Immutable once published; a change copies one stripe's part.
 #[derive(Clone, Default)]

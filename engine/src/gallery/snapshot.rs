@@ -6,6 +6,7 @@ use super::block::Block;
 use super::faces::FaceModels;
 use super::overlay::Overlay;
 use super::{GalleryError, Prepared, PreparedFinger};
+use crate::face::Plans;
 use crate::finger::FingerFeatures;
 use crate::template::{Extractor, FaceTemplate, FingerPosition};
 
@@ -14,6 +15,7 @@ pub struct Snapshot {
     pub(super) filed: Arc<Vec<Arc<Block>>>,
     pub(super) tail: Vec<Arc<Block>>,
     pub(super) models: Arc<FaceModels>,
+    pub(super) plans: Arc<Plans>,
     pub(super) overlay: Overlay,
     pub(super) rows: u64,
     pub(super) position: u64,
@@ -53,6 +55,11 @@ impl Snapshot {
     /// The face models.
     pub fn face_models(&self) -> &FaceModels {
         &self.models
+    }
+
+    /// How the faces of each stripe are searched.
+    pub fn face_plans(&self) -> &Plans {
+        &self.plans
     }
 
     /// Withdrawn rows and changed subjects.

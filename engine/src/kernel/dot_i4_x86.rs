@@ -3,54 +3,48 @@
 #![allow(clippy::needless_range_loop)]
 #![allow(unsafe_code)]
 
-use super::{ROWS, TILE_STEP};
+use super::{CHUNK, CHUNK_DIMENSIONS, Chunks, ROWS, TILE_STEP};
 use std::arch::x86_64::*;
 
 /// The caller has checked the lengths and that the CPU has the features.
-pub(super) fn tile_avx512(rows: &[u8], next: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
-    debug_assert_eq!(rows.len() / TILE_STEP * 8, probe.len());
-    // SAFETY: `Level::Avx512` is only had when the CPU has AVX-512 F, BW and VNNI (`Isa::available`); `tile_i4` has asserted
-    // that `probe` holds 8 bytes for each 256 of `rows`.
-    unsafe { vnni(rows, next, probe, start, out) }
+pub(super) fn tile_avx512(chunks: Chunks<'_>, ahead: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
+    // SAFETY: `Level::Avx512` is only had when the CPU has AVX-512 F, BW and VNNI (`Isa::available`).
+    unsafe { vnni(chunks, ahead, probe, start, out) }
 }
 
 /// The caller has checked the lengths and that the CPU has the features.
-pub(super) fn tile_avx2(rows: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
-    debug_assert_eq!(rows.len() / TILE_STEP * 8, probe.len());
+pub(super) fn tile_avx2(chunks: Chunks<'_>, probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
     let mut found = false;
     for row in (0..ROWS).step_by(32) {
-        // SAFETY: `Level::Avx2` is only had when the CPU has AVX2 (`Isa::available`); `tile_i4` has asserted the lengths; `row
-        // + 32 <= 64` by the loop.
-        found |= unsafe { half(rows, probe, start, out, row) };
+        // SAFETY: `Level::Avx2` is only had when the CPU has AVX2 (`Isa::available`); `row + 32 <= 64` by the loop.
+        found |= unsafe { half(chunks, probe, start, out, row) };
     }
     found
 }
 
 /// # Safety
 /// - The CPU has AVX-512 F, BW and VNNI.
-/// - `rows` holds n x 256 bytes and `probe` n x 8.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn vnni(rows: &[u8], next: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
+unsafe fn vnni(chunks: Chunks<'_>, ahead: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
     let low = _mm512_set1_epi8(15);
     let mut first = [_mm512_set1_epi32(start); 4];
     let mut second = [_mm512_setzero_si512(); 4];
-    for step in 0..rows.len() / TILE_STEP {
-        // SAFETY: 8 bytes at `step * 8`.
-        let (q0, q1) = unsafe {
-            let at = probe.as_ptr().add(step * 8);
-            (at.cast::<i32>().read_unaligned(), at.add(4).cast::<i32>().read_unaligned())
-        };
-        let (q0, q1) = (_mm512_set1_epi32(q0), _mm512_set1_epi32(q1));
-        for quarter in 0..4 {
-            let at = step * TILE_STEP + quarter * 64;
-            if at < next.len() {
-                _mm_prefetch::<_MM_HINT_T0>(next.as_ptr().wrapping_add(at).cast());
+    for (chunk, probe) in probe.as_chunks::<CHUNK_DIMENSIONS>().0.iter().enumerate() {
+        let codes = chunks.get(chunk);
+        for (step, q) in probe.as_chunks::<8>().0.iter().enumerate() {
+            let q0 = _mm512_set1_epi32(i32::from_le_bytes([q[0], q[1], q[2], q[3]].map(|b| b as u8)));
+            let q1 = _mm512_set1_epi32(i32::from_le_bytes([q[4], q[5], q[6], q[7]].map(|b| b as u8)));
+            for quarter in 0..4 {
+                let at = step * TILE_STEP + quarter * 64;
+                if chunk * CHUNK + at < ahead.len() {
+                    _mm_prefetch::<_MM_HINT_T1>(ahead.as_ptr().wrapping_add(chunk * CHUNK + at).cast());
+                }
+                // SAFETY: 64 bytes at `step * 256 + quarter * 64` of 2,048, with `step < 8` and `quarter < 4`.
+                let codes = unsafe { _mm512_loadu_si512(codes.as_ptr().add(at).cast()) };
+                first[quarter] = _mm512_dpbusd_epi32(first[quarter], _mm512_and_si512(codes, low), q0);
+                let high = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low);
+                second[quarter] = _mm512_dpbusd_epi32(second[quarter], high, q1);
             }
-            // SAFETY: 64 bytes at `step * 256 + quarter * 64`.
-            let codes = unsafe { _mm512_loadu_si512(rows.as_ptr().add(at).cast()) };
-            first[quarter] = _mm512_dpbusd_epi32(first[quarter], _mm512_and_si512(codes, low), q0);
-            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low);
-            second[quarter] = _mm512_dpbusd_epi32(second[quarter], high, q1);
         }
     }
     let sums: [__m512i; 4] = std::array::from_fn(|quarter| _mm512_add_epi32(first[quarter], second[quarter]));
@@ -69,26 +63,26 @@ unsafe fn vnni(rows: &[u8], next: &[u8], probe: &[i8], start: i32, out: &mut [i3
 ///
 /// # Safety
 /// - The CPU has AVX2.
-/// - `rows` holds n x 256 bytes and `probe` n x 8; `row + 32 <= 64`.
+/// - `row + 32 <= 64`.
 #[target_feature(enable = "avx2")]
-unsafe fn half(rows: &[u8], probe: &[i8], start: i32, out: &mut [i32; ROWS], row: usize) -> bool {
+unsafe fn half(chunks: Chunks<'_>, probe: &[i8], start: i32, out: &mut [i32; ROWS], row: usize) -> bool {
     let low = _mm256_set1_epi8(15);
     let ones = _mm256_set1_epi16(1);
     let mut sums = [_mm256_set1_epi32(start); 4];
-    for step in 0..rows.len() / TILE_STEP {
-        // SAFETY: 8 bytes at `step * 8`.
-        let (q0, q1) = unsafe {
-            let at = probe.as_ptr().add(step * 8);
-            (at.cast::<i32>().read_unaligned(), at.add(4).cast::<i32>().read_unaligned())
-        };
-        let (q0, q1) = (_mm256_set1_epi32(q0), _mm256_set1_epi32(q1));
-        for (eighth, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: 32 bytes at `step * 256 + row * 4 + eighth * 32`, with `row + 32 <= 64`.
-            let codes =
-                unsafe { _mm256_loadu_si256(rows.as_ptr().add(step * TILE_STEP + row * 4 + eighth * 32).cast()) };
-            let first = _mm256_maddubs_epi16(_mm256_and_si256(codes, low), q0);
-            let second = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(codes), low), q1);
-            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_add_epi16(first, second), ones));
+    for (chunk, probe) in probe.as_chunks::<CHUNK_DIMENSIONS>().0.iter().enumerate() {
+        let codes = chunks.get(chunk);
+        for (step, q) in probe.as_chunks::<8>().0.iter().enumerate() {
+            let q0 = _mm256_set1_epi32(i32::from_le_bytes([q[0], q[1], q[2], q[3]].map(|b| b as u8)));
+            let q1 = _mm256_set1_epi32(i32::from_le_bytes([q[4], q[5], q[6], q[7]].map(|b| b as u8)));
+            for (eighth, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: 32 bytes at `step * 256 + row * 4 + eighth * 32` of 2,048, with `step < 8`, `eighth < 4` and
+                // `row <= 32`.
+                let codes =
+                    unsafe { _mm256_loadu_si256(codes.as_ptr().add(step * TILE_STEP + row * 4 + eighth * 32).cast()) };
+                let first = _mm256_maddubs_epi16(_mm256_and_si256(codes, low), q0);
+                let second = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(codes), low), q1);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_add_epi16(first, second), ones));
+            }
         }
     }
     let mut all = _mm256_set1_epi32(-1);

@@ -11,7 +11,7 @@ mod prefetch;
 pub mod project;
 mod vectorize;
 
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_far};
 
 use std::fmt;
 use std::sync::OnceLock;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Blob;
 use crate::template::{
     Biometrics, BiometricsError, Extractor, FaceTemplate, FaceTemplateError, FingerPosition, FingerTemplate,
-    FingerTemplateError, Minutia, MissingFinger, Outcome, Purpose,
+    FingerTemplateError, LegalReason, Minutia, MissingFinger, Outcome, Purpose,
 };
 
 /// A state change. New kinds are appended, never reordered: the order is the encoding.
@@ -26,6 +26,10 @@ pub enum Event {
     Erased(Erased),
     /// What the registry held at a position.
     RegistryDigest(RegistryDigest),
+    /// From here on decisions follow this policy.
+    PolicyAdopted(PolicyAdopted),
+    /// A second person said whether a check's missing fingers may pass.
+    SecondApproval(SecondApproval),
     /// Stands where an erased record stood. Never appended: only [`super::redact`] writes it.
     Redacted(Redacted),
 }
@@ -41,6 +45,8 @@ impl Event {
             Self::Withdrawn(_) => 5,
             Self::Erased(_) => 6,
             Self::RegistryDigest(_) => 7,
+            Self::PolicyAdopted(_) => 8,
+            Self::SecondApproval(_) => 14,
             Self::Redacted(r) => REDACTED | r.kind,
         }
     }
@@ -50,11 +56,13 @@ impl Event {
         match self {
             Self::Decided(d) => Some(d.submitted),
             Self::Withdrawn(w) => Some(w.submitted),
+            Self::SecondApproval(a) => Some(a.submitted),
             Self::Created(_)
             | Self::Enrolled(_)
             | Self::Submitted(_)
             | Self::Erased(_)
             | Self::RegistryDigest(_)
+            | Self::PolicyAdopted(_)
             | Self::Redacted(_) => None,
         }
     }
@@ -104,12 +112,18 @@ pub struct Submitted {
     pub claimed_identity: Option<[u8; 32]>,
     /// The application that this one replaces.
     pub supersedes: Option<String>,
-    /// Whether the capture gates let it through; if not, no reference is left.
+    /// Age in whole years, where the date of birth was given; the date itself is not kept.
+    pub age: Option<u8>,
+    /// Why a card is exchanged or re-issued.
+    pub legal_reason: Option<LegalReason>,
+    /// Whether the gates let it through; if not, no reference is left.
     pub usable: bool,
     /// Milliseconds since 1970, UTC.
     pub time_ms: u64,
     /// What was captured.
     pub biometrics: StoredBiometrics,
+    /// The portrait read from the applicant's chip, if any.
+    pub chip: Option<StoredBiometrics>,
 }
 
 /// See [`Event::Decided`].
@@ -160,6 +174,34 @@ pub struct ErasureOrder {
     pub operator: String,
     /// Why, in a word.
     pub reason: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
+/// See [`Event::PolicyAdopted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyAdopted {
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// The policy's text; its version is its name and the digest of the text.
+    pub policy: String,
+    /// The finger calibration in use.
+    pub calibration: String,
+    /// The face calibration in use: the text of the file, empty for the shipped one.
+    pub face_calibration: String,
+}
+
+/// See [`Event::SecondApproval`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondApproval {
+    /// Position of the submission.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+    /// The second person's operator code; never that of the submission.
+    pub operator: String,
+    /// Whether the missing fingers may pass.
+    pub approved: bool,
     /// Milliseconds since 1970, UTC.
     pub time_ms: u64,
 }
@@ -256,6 +298,11 @@ impl From<&Biometrics> for StoredBiometrics {
 }
 
 impl StoredBiometrics {
+    /// The fingers said to be missing.
+    pub fn missing(&self) -> &[MissingFinger] {
+        &self.missing
+    }
+
     /// Back to the domain type, every rule checked again.
     ///
     /// # Errors

@@ -15,8 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use event::{
-    Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder, Event, REDACTED, Redacted, RegistryDigest,
-    StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
+    Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder, Event, PolicyAdopted, REDACTED, Redacted,
+    RegistryDigest, SecondApproval, StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
 };
 pub use frame::FORMAT_VERSION;
 pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};

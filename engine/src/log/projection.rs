@@ -68,7 +68,11 @@ pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), Proj
     for Applicable { record, prepared } in records {
         let position = record.position;
         match record.event {
-            Event::Created(_) | Event::RegistryDigest(_) | Event::Erased(Erased::Done(_)) => {}
+            Event::Created(_)
+            | Event::RegistryDigest(_)
+            | Event::Erased(Erased::Done(_))
+            | Event::PolicyAdopted(_)
+            | Event::SecondApproval(_) => {}
             Event::Redacted(event) => {
                 if event.row {
                     rows.push(Reference { position, subject: String::new(), prepared: Prepared::default() });

@@ -1,21 +1,23 @@
 //! Everyone against everyone: each unordered pair of references once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::compare::Comparer;
 use super::screen::columns_of;
-use super::{Candidate, Matcher, Probe, face_error, prepare_faces};
+use super::{Candidate, Matcher, Probe, face_error, faces};
 use crate::face;
 use crate::finger::screen::{ScreenBatch, ScreenProbe, ScreenScratch, normalised};
-use crate::gallery::{Block, GalleryError, Prepared, Snapshot};
+use crate::gallery::{Block, GalleryError, Prepared, STRIPE_ROWS, Snapshot};
 use crate::template::FingerPosition;
 
 /// Probes that share one reading of a tile.
 const BATCH: usize = 32;
+/// Neighbours that never make a hub, however few the others have.
+const HUB_FLOOR: u32 = 20;
 
 /// How closely to look.
 #[derive(Clone, Debug)]
@@ -34,13 +36,41 @@ impl Default for BatchOptions {
     }
 }
 
+/// From which screen score and which cosine on a pair is compared.
+#[derive(Clone, Copy)]
+struct Limits {
+    screen: u32,
+    cosine: f32,
+}
+
 /// How far it is, in pairs of references.
 #[derive(Default)]
 pub struct BatchProgress {
     done: AtomicU64,
+    /// Faces at or above [`BatchOptions::cosine_min`] of each row, where there are any.
+    neighbours: Mutex<BTreeMap<u64, u32>>,
 }
 
 impl BatchProgress {
+    fn count_neighbours(&self, row: u64, with: u64) {
+        // One addition at a time cannot be left half done.
+        let mut neighbours = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in [row, with] {
+            let count = neighbours.entry(row).or_insert(0);
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Rows whose face is near too many others': hubs, by nature or by design. Row and neighbours, most first. The
+    /// limit follows the gallery, see [`face::hub_limit`].
+    pub fn hubs(&self, rows: u64) -> Vec<(u64, u32)> {
+        let neighbours = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = face::hub_limit(neighbours.values().copied(), rows as usize, HUB_FLOOR);
+        let mut hubs: Vec<_> = neighbours.iter().map(|(row, n)| (*row, *n)).filter(|(_, n)| *n > limit).collect();
+        hubs.sort_unstable_by_key(|(row, n)| (std::cmp::Reverse(*n), *row));
+        hubs
+    }
+
     /// Pairs looked at so far.
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
@@ -68,7 +98,7 @@ pub fn all_against_all(
     progress: &BatchProgress,
     keep: impl Fn(&Candidate) -> bool + Sync,
 ) -> Result<Vec<Pair>, GalleryError> {
-    let limit = screen_limit(matcher, snapshot, options)?;
+    let limits = Limits { screen: screen_limit(matcher, snapshot, options)?, cosine: options.cosine_min };
     let mut pairs = Vec::new();
     for block in snapshot.blocks() {
         let own = Own::new(matcher, snapshot, block, options)?;
@@ -76,7 +106,7 @@ pub fn all_against_all(
         let found = others
             .par_iter()
             .map_init(Buffers::default, |buffers, other| {
-                let suspects = own.suspects(matcher, snapshot, other, limit, options, buffers)?;
+                let suspects = own.suspects(matcher, snapshot, other, limits, progress, buffers)?;
                 let mut kept = Vec::new();
                 for (row, with) in suspects {
                     let probe = &own.probes[(row - block.first_row) as usize];
@@ -181,19 +211,17 @@ impl<'m> Own<'m> {
                 batches.push((column, places, ScreenBatch::new(&screens)));
             }
         }
-        let mut faces = BTreeMap::new();
+        let mut by_model = BTreeMap::new();
         let mut face_rows = BTreeMap::new();
         for (number, model) in (0u8..).zip(snapshot.face_models().iter()) {
             let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
-            let mut by_basis = Vec::new();
-            for basis in (0..model.bases()).filter_map(|n| model.basis(n)) {
-                let values = (0..column.rows.len()).map(|e| column.block.originals.values(e));
-                by_basis.push((basis.clone(), prepare_faces(matcher.isa, basis, values)?));
-            }
-            faces.insert(number, by_basis);
+            let values: Vec<_> = (0..column.rows.len()).map(|e| column.block.originals.values(e)).collect();
+            let prepared = faces::prepare(matcher.isa, model, &values)?;
+            let bases = (0..model.bases()).filter_map(|n| model.basis(n).cloned());
+            by_model.insert(number, bases.zip(prepared).collect());
             face_rows.insert(number, column.rows.iter().map(|r| block.first_row + u64::from(*r)).collect());
         }
-        Ok(Self { first_row: block.first_row, rows, slots, probes, batches, faces, face_rows })
+        Ok(Self { first_row: block.first_row, rows, slots, probes, batches, faces: by_model, face_rows })
     }
 
     /// Fills `buffers.sums`.
@@ -232,20 +260,22 @@ impl<'m> Own<'m> {
         matcher: Matcher<'_>,
         snapshot: &Snapshot,
         other: &Block,
-        limit: u32,
-        options: &BatchOptions,
+        limits: Limits,
+        progress: &BatchProgress,
         buffers: &mut Buffers,
     ) -> Result<BTreeSet<(u64, u64)>, GalleryError> {
         let mut suspects = BTreeSet::new();
         let mut add = |row: u64, with: u64| {
-            if with < row && snapshot.is_live(row) && snapshot.is_live(with) {
+            let wanted = with < row && snapshot.is_live(row) && snapshot.is_live(with);
+            if wanted {
                 suspects.insert((row, with));
             }
+            wanted
         };
         self.screen(matcher, other, buffers)?;
         let width = (other.rows as usize).max(1);
         for (row, sums) in (self.first_row..).zip(buffers.sums.chunks_exact(width)) {
-            for (with, _) in (other.first_row..).zip(sums).filter(|(_, sum)| **sum >= limit) {
+            for (with, _) in (other.first_row..).zip(sums).filter(|(_, sum)| **sum >= limits.screen) {
                 add(row, with);
             }
         }
@@ -254,12 +284,18 @@ impl<'m> Own<'m> {
             let Some((basis, probes)) = bases.get(column.basis) else { continue };
             let mut hits = Vec::new();
             let batch = face::ProbeBatch::new(basis, probes).map_err(|e| face_error(&e))?;
-            let (cosine_min, scratch) = (options.cosine_min, &mut buffers.faces);
-            face::search_block(matcher.isa, &batch, &column.block, cosine_min, usize::MAX, &mut hits, scratch)
+            let (cosine_min, scratch) = (limits.cosine, &mut buffers.faces);
+            let key = face::PlanKey { stripe: other.first_row / STRIPE_ROWS, basis: basis.id(), cosine_min };
+            let plan = snapshot.face_plans().get(matcher.isa, key, basis, std::slice::from_ref(&column.block));
+            let step = plan.map_err(|e| face_error(&e))?.batch_step;
+            face::search_block(matcher.isa, &batch, &column.block, cosine_min, step, &mut hits, scratch)
                 .map_err(|e| face_error(&e))?;
             for hit in hits {
                 let row = self.face_rows[number][hit.probe as usize];
-                add(row, other.first_row + u64::from(column.rows[hit.entry as usize]));
+                let with = other.first_row + u64::from(column.rows[hit.entry as usize]);
+                if add(row, with) {
+                    progress.count_neighbours(row, with);
+                }
             }
         }
         Ok(suspects)

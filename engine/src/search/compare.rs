@@ -3,7 +3,7 @@
 use super::screen::columns_of;
 use super::{Candidate, FaceScore, FingerScore, Matcher, Probe};
 use crate::face;
-use crate::finger::{Scratch, compare, normalise};
+use crate::finger::{Scratch, compare, evidence, normalise};
 use crate::gallery::{GalleryError, Snapshot};
 
 /// Buffers of one thread.
@@ -26,29 +26,41 @@ impl Comparer {
         for finger in &probe.fingers {
             let position = finger.position;
             let mut best: Option<FingerScore> = None;
+            let mut compared = 0u16;
             for column in columns_of(position) {
                 let Some(prints) = block.prints(column)? else { continue };
                 for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
                     let comparison = compare(&finger.compare, stored.view, &mut self.scratch);
                     let score = normalise(comparison.score, finger.cohort, stored.cohort);
+                    compared = compared.saturating_add(1);
                     if best.is_none_or(|b| score > b.score) {
-                        let llr = matcher.calibration.llr(score, finger.extractor.as_str(), stored.extractor);
+                        let evidence = finger.evidence.min(evidence(stored.view.minutiae()));
+                        let own = finger.extractor.as_str();
+                        let llr = matcher.calibration.llr(score, own, stored.extractor, evidence);
                         best = Some(FingerScore {
                             position,
                             score,
                             llr: llr.llr,
                             matched: comparison.matched,
                             calibrated: llr.calibrated,
+                            curve: llr.curve,
+                            compared: 0,
                         });
                     }
                 }
             }
-            let Some(best) = best else { continue };
+            let Some(mut best) = best else { continue };
+            best.compared = compared;
             // Several impressions of one finger are one source.
             let known = position != crate::template::FingerPosition::UNKNOWN;
             match candidate.fingers.iter_mut().find(|f| known && f.position == position) {
-                Some(other) if other.score >= best.score => {}
-                Some(other) => *other = best,
+                Some(other) => {
+                    let compared = other.compared.saturating_add(compared);
+                    if best.score > other.score {
+                        *other = best;
+                    }
+                    other.compared = compared;
+                }
                 None => candidate.fingers.push(best),
             }
         }
@@ -56,15 +68,18 @@ impl Comparer {
             let own = probe.faces.iter().filter(|f| model.is_of(f));
             let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
             let mut best: Option<f32> = None;
+            let mut compared = 0u16;
             for shot in own {
                 let entries = column.rows.iter().enumerate().filter(|(_, r)| **r == within);
                 for original in entries.map(|(entry, _)| column.block.originals.values(entry)) {
                     let cosine = face::compare(matcher.isa, shot.values(), original);
+                    compared = compared.saturating_add(1);
                     best = Some(best.map_or(cosine, |b| b.max(cosine)));
                 }
             }
             if let Some(cosine) = best {
-                candidate.faces.push(FaceScore { model: number, cosine, llr: face::llr(model.name(), cosine) });
+                let (llr, curve) = (matcher.faces.llr(model.name(), cosine), matcher.faces.curve_number(model.name()));
+                candidate.faces.push(FaceScore { model: number, cosine, llr, curve, compared });
             }
         }
         Ok(candidate)

@@ -7,6 +7,7 @@
 
 mod batch;
 mod compare;
+mod faces;
 mod probe;
 mod screen;
 
@@ -19,9 +20,10 @@ use crate::finger::screen::ScreenParams;
 use crate::finger::{Calibration, Model};
 use crate::gallery::{GalleryError, Snapshot};
 use crate::kernel::Isa;
-use crate::template::{FaceTemplate, FingerPosition};
+use crate::template::FingerPosition;
 
 pub use batch::{BatchOptions, BatchProgress, Pair, all_against_all};
+pub use faces::identify_faces;
 pub use probe::{Probe, SCREEN_FINGERS_MAX};
 
 /// The models that a search works with.
@@ -31,6 +33,8 @@ pub struct Matcher<'m> {
     pub model: &'m Model,
     /// Scores to likelihood ratios.
     pub calibration: &'m Calibration,
+    /// Cosines to likelihood ratios.
+    pub faces: &'m face::FaceCalibration,
     /// What the screen counts as similar.
     pub params: &'m ScreenParams,
     /// The kernels.
@@ -80,6 +84,10 @@ pub struct FingerScore {
     pub matched: u16,
     /// Whether both extractors are known to the calibration.
     pub calibrated: bool,
+    /// Which of the calibration's curves was used.
+    pub curve: u8,
+    /// How many impressions were compared with how many: the score is the best of so many.
+    pub compared: u16,
 }
 
 /// One face model's comparison: the best over shots.
@@ -91,6 +99,10 @@ pub struct FaceScore {
     pub cosine: f32,
     /// Natural log-likelihood ratio.
     pub llr: f32,
+    /// Which of the face calibration's curves was used.
+    pub curve: u8,
+    /// How many shots were compared with how many.
+    pub compared: u16,
 }
 
 /// A reference with the scores of all that it shares with the probe.
@@ -135,7 +147,7 @@ pub fn identify(
     for (row, _) in screen::shortlist(matcher, snapshot, probe, limit, share, &admitted)? {
         rows.insert(row, ());
     }
-    let faces = face_hits(matcher.isa, snapshot, probe, limit, options.cosine_min, &admitted)?;
+    let faces = faces::hits(matcher.isa, snapshot, probe, limit, options.cosine_min, &admitted)?;
     let faces_cut = faces.hits.len() > options.faces_max;
     rows.extend(faces.hits.iter().take(options.faces_max).map(|(row, _)| (*row, ())));
     rows.extend(options.include.iter().filter(|row| admitted(**row)).map(|row| (*row, ())));
@@ -166,146 +178,6 @@ pub fn compare_rows(
     let mut comparer = compare::Comparer::default();
     let live = rows.iter().filter(|row| snapshot.is_live(**row));
     live.map(|row| comparer.compare(matcher, snapshot, probe, *row)).collect()
-}
-
-/// Every live reference at or above a cosine for each of a batch of faces: row and cosine, best first, then by row. A
-/// row with several faces is listed once. Exactly what brute force over the fp32 originals finds.
-///
-/// # Errors
-/// Damage or I/O.
-pub fn identify_faces(
-    isa: Isa,
-    snapshot: &Snapshot,
-    probes: &[FaceTemplate],
-    cosine_min: f32,
-) -> Result<Vec<Vec<(u64, f32)>>, GalleryError> {
-    let models = snapshot.face_models();
-    let mut found: Vec<Vec<(u64, f32)>> = vec![Vec::new(); probes.len()];
-    for (number, model) in (0u8..).zip(models.iter()) {
-        let own: Vec<usize> = (0..probes.len()).filter(|p| model.is_of(&probes[*p])).collect();
-        if own.is_empty() {
-            continue;
-        }
-        for basis_number in 0..model.bases() {
-            let Some(basis) = model.basis(basis_number) else { continue };
-            let values: Vec<&[f32]> = own.iter().map(|p| probes[*p].values()).collect();
-            let prepared = face::FaceProbe::new_all(isa, basis, &values).map_err(|e| face_error(&e))?;
-            let mut columns = Vec::new();
-            let mut places = Vec::new();
-            for block in snapshot.blocks() {
-                if let Some(column) = block.faces(models, number)?
-                    && column.basis == basis_number
-                {
-                    places.push((block.first_row, column.rows));
-                    columns.push(column.block);
-                }
-            }
-            if columns.is_empty() {
-                continue;
-            }
-            let plan = face::Plan::measure(isa, basis, &columns, cosine_min).map_err(|e| face_error(&e))?;
-            let hits = face::search_blocks(isa, basis, &prepared, &columns, cosine_min, plan, None)
-                .map_err(|e| face_error(&e))?;
-            for (probe, candidates) in own.iter().zip(hits) {
-                for hit in candidates.list {
-                    let (first_row, rows) = places[hit.block as usize];
-                    let row = first_row + u64::from(rows[hit.entry as usize]);
-                    if snapshot.is_live(row) {
-                        found[*probe].push((row, hit.cosine));
-                    }
-                }
-            }
-        }
-    }
-    for candidates in &mut found {
-        candidates.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
-        candidates.dedup_by_key(|c| c.0);
-        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    }
-    Ok(found)
-}
-
-struct FaceHits {
-    /// Row and best cosine; best first, then by row.
-    hits: Vec<(u64, f32)>,
-    not_comparable: u64,
-}
-
-/// Every admitted row whose face reaches the cosine, and how many rows have faces of other models only.
-fn face_hits(
-    isa: Isa,
-    snapshot: &Snapshot,
-    probe: &Probe<'_>,
-    limit: u64,
-    cosine_min: f32,
-    admitted: &(impl Fn(u64) -> bool + Sync),
-) -> Result<FaceHits, GalleryError> {
-    if probe.faces.is_empty() {
-        return Ok(FaceHits { hits: Vec::new(), not_comparable: 0 });
-    }
-    let models = snapshot.face_models();
-    // Probes prepared once for each basis of each model.
-    let mut prepared: Vec<Vec<Vec<face::FaceProbe>>> = Vec::new();
-    for model in models.iter() {
-        let own: Vec<_> = probe.faces.iter().filter(|f| model.is_of(f)).collect();
-        let mut by_basis = Vec::new();
-        for basis in (0..model.bases()).filter_map(|number| model.basis(number)) {
-            by_basis.push(prepare_faces(isa, basis, own.iter().map(|f| f.values()))?);
-        }
-        prepared.push(by_basis);
-    }
-    let blocks: Vec<_> = snapshot.blocks().take_while(|b| b.first_row < limit).collect();
-    let parts = blocks
-        .par_iter()
-        .map_init(face::Scratch::default, |scratch, block| {
-            let mut hits = Vec::new();
-            let mut other = 0u64;
-            for (number, bases) in (0u8..).zip(&prepared) {
-                let probes_here = bases.first().map_or(0, Vec::len);
-                if probes_here == 0 {
-                    other += block.faces_count(number)? as u64;
-                    continue;
-                }
-                let Some(column) = block.faces(models, number)? else { continue };
-                let Some(probes) = bases.get(column.basis) else {
-                    return Err(GalleryError::Limit(format!("a block names face basis {}", column.basis)));
-                };
-                let mut found = Vec::new();
-                for probe in probes {
-                    face::search_block_single(isa, probe, &column.block, cosine_min, usize::MAX, &mut found, scratch)
-                        .map_err(|e| face_error(&e))?;
-                }
-                for hit in found {
-                    let row = block.first_row + u64::from(column.rows[hit.entry as usize]);
-                    if admitted(row) {
-                        hits.push((row, hit.cosine));
-                    }
-                }
-            }
-            Ok((hits, other))
-        })
-        .collect::<Result<Vec<_>, GalleryError>>()?;
-    let mut best: BTreeMap<u64, f32> = BTreeMap::new();
-    let mut not_comparable = 0;
-    for (hits, other) in parts {
-        not_comparable += other;
-        for (row, cosine) in hits {
-            let slot = best.entry(row).or_insert(cosine);
-            *slot = slot.max(cosine);
-        }
-    }
-    let mut hits: Vec<_> = best.into_iter().collect();
-    hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    Ok(FaceHits { hits, not_comparable })
-}
-
-/// Probes for one basis.
-fn prepare_faces<'a>(
-    isa: Isa,
-    basis: &face::Basis,
-    faces: impl Iterator<Item = &'a [f32]>,
-) -> Result<Vec<face::FaceProbe>, GalleryError> {
-    faces.map(|values| face::FaceProbe::new(isa, basis, values).map_err(|e| face_error(&e))).collect()
 }
 
 /// A stored face or a checked probe that the face module refuses: what was stored is not what was checked.

@@ -1,7 +1,7 @@
 //! What is searched for, made once for a whole gallery.
 
 use crate::finger::screen::{ScreenParams, ScreenProbe};
-use crate::finger::{CohortStatistics, CompareProbe, Model};
+use crate::finger::{CohortStatistics, CompareProbe, Model, evidence};
 use crate::gallery::Prepared;
 use crate::template::{Extractor, FaceTemplate, FingerPosition};
 
@@ -20,6 +20,7 @@ pub(super) struct ProbeFinger<'a> {
     pub position: FingerPosition,
     pub extractor: Extractor,
     pub cohort: CohortStatistics,
+    pub evidence: f32,
     pub compare: CompareProbe<'a>,
     pub screen: ScreenProbe,
 }
@@ -35,6 +36,7 @@ impl<'a> Probe<'a> {
                 position: print.position,
                 extractor: print.extractor.clone(),
                 cohort: print.cohort,
+                evidence: evidence(print.features.view().minutiae()),
                 compare: CompareProbe::new(model, print.features.view()),
                 screen: ScreenProbe::new(print.features.view(), params),
             })
@@ -54,5 +56,15 @@ impl<'a> Probe<'a> {
         });
         order.truncate(SCREEN_FINGERS_MAX);
         Self { fingers, faces: prepared.faces.clone(), screened: order }
+    }
+
+    /// Position and extractor of each print.
+    pub fn prints(&self) -> impl Iterator<Item = (FingerPosition, &Extractor)> {
+        self.fingers.iter().map(|f| (f.position, &f.extractor))
+    }
+
+    /// The face of each shot.
+    pub fn faces(&self) -> &[FaceTemplate] {
+        &self.faces
     }
 }

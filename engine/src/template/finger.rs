@@ -113,6 +113,23 @@ impl FingerPosition {
             "left little",
         ][self.index()]
     }
+
+    /// Vietnamese name, e.g. `ngón cái phải`.
+    pub fn name_vi(self) -> &'static str {
+        [
+            "ngón chưa rõ",
+            "ngón cái phải",
+            "ngón trỏ phải",
+            "ngón giữa phải",
+            "ngón áp út phải",
+            "ngón út phải",
+            "ngón cái trái",
+            "ngón trỏ trái",
+            "ngón giữa trái",
+            "ngón áp út trái",
+            "ngón út trái",
+        ][self.index()]
+    }
 }
 
 impl TryFrom<u8> for FingerPosition {

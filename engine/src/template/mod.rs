@@ -10,7 +10,7 @@ mod face;
 mod finger;
 mod person;
 
-pub use check::{Outcome, Purpose};
+pub use check::{ClaimRule, FaceRule, FingerRule, LegalReason, Outcome, Purpose};
 pub use codec::{
     DecodeError, DecodeOptions, Detection, EncodeError, FaceDecodeError, FaceRows, FingerRecord, Format, RecordView,
     Resolution, Warning, XytImage, decode, decode_face_base64, decode_face_json, decode_face_npy, detect,

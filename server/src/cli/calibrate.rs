@@ -1,23 +1,41 @@
-//! `duynhat calibrate`: what a score means, fitted to labelled collections.
+//! `duynhat calibrate`: what a score means, fitted to labelled collections and to synthetic people.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use duynhat_datasets::{EXTRACTOR, EncounterSettings, People, Settings};
 use duynhat_engine::evaluation::training::{SEED, comparable, folds, train};
-use duynhat_engine::evaluation::{CalibrationScores, LabelledPrint, calibrate, compare_all, enrol};
-use duynhat_engine::finger::{Cohort, CohortStatistics, Model, normalise};
+use duynhat_engine::evaluation::{
+    CalibrationScore, CalibrationScores, LabelledPrint, calibrate, compare_all, enrol, fit_source,
+};
+use duynhat_engine::face::{self, FaceCalibration};
+use duynhat_engine::finger::{
+    Cohort, CohortStatistics, CompareProbe, FingerFeatures, Model, Scratch, compare, evidence, normalise,
+};
+use duynhat_engine::kernel::Isa;
+use duynhat_engine::likelihood::Source;
+use duynhat_engine::template::FingerPosition;
 use rayon::prelude::*;
 
-use super::BadInput;
 use super::collection::{load_collections, read_model};
+use super::evaluate_face::read_subjects;
+use super::inputs::read_faces;
+use super::{BadInput, print_table, progress};
 
-/// Fit likelihood ratios and false match rates to the scores of labelled collections, by pair of extractors.
+/// Strangers that each synthetic probe is compared with, at most.
+const STRANGERS_MAX: u64 = 400;
+/// Most embeddings: their pairs make 50 million.
+const EMBEDDINGS_MAX: usize = 10_000;
+
+/// Fit likelihood ratios and false match rates: to the scores of labelled collections by pair of extractors and quality,
+/// to synthetic people, or (with --faces) to the embeddings of a face model.
 #[derive(clap::Args, Debug)]
 pub struct CalibrateArgs {
     /// Folders of `<finger>_<impression>.iso`, named `<database>-<extractor>`; extractors of one database are crossed.
-    #[arg(required = true, value_name = "DIR")]
+    /// Labels `<person>f<finger>` also give the correlations between one person's fingers.
+    #[arg(value_name = "DIR", required_unless_present_any = ["faces", "synthetic"])]
     folders: Vec<PathBuf>,
     /// Where the calibration is written.
     #[arg(long, value_name = "FILE")]
@@ -29,6 +47,19 @@ pub struct CalibrateArgs {
     /// Another model than the shipped one.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Also fit the extractor `synthetic`, to so many synthetic people.
+    #[arg(long, value_name = "PEOPLE", value_parser = clap::value_parser!(u64).range(100..=20_000))]
+    synthetic: Option<u64>,
+    /// Seed of the synthetic people: another one than of any people that are evaluated.
+    #[arg(long, default_value_t = 77)]
+    seed: u64,
+    /// Fit a face model instead: a folder with `embeddings.npy` (32-bit floats, n x d) and `subjects.npy` (n whole
+    /// numbers).
+    #[arg(long, value_name = "DIR", requires = "face_model", conflicts_with_all = ["folders", "synthetic", "model"])]
+    faces: Option<PathBuf>,
+    /// The face model's name, as stations give it.
+    #[arg(long, value_name = "NAME")]
+    face_model: Option<String>,
 }
 
 /// Runs the command.
@@ -36,6 +67,9 @@ pub struct CalibrateArgs {
 /// # Errors
 /// Folders that can't be read, too few scores, a file that can't be written.
 pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
+    if let (Some(folder), Some(name)) = (&args.faces, &args.face_model) {
+        return faces(folder, name, &args.out);
+    }
     let own;
     let model = match &args.model {
         Some(path) => {
@@ -44,38 +78,68 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         }
         None => Model::shipped(),
     };
-    let mut prints = load_collections(&args.folders)?.prints;
-    prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
-    let mut scores = BTreeMap::new();
-    if args.cross_validate {
-        for fold in folds(&prints) {
-            let (mut tested, mut others) = (Vec::new(), Vec::new());
-            for (i, print) in prints.iter().enumerate() {
-                if fold.binary_search(&(i as u32)).is_ok() { &mut tested } else { &mut others }.push(print.clone());
+    let mut scores = CalibrationScores::new();
+    if !args.folders.is_empty() {
+        let mut prints = load_collections(&args.folders)?.prints;
+        prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
+        if args.cross_validate {
+            for fold in folds(&prints) {
+                let (mut tested, mut others) = (Vec::new(), Vec::new());
+                for (i, print) in prints.iter().enumerate() {
+                    if fold.binary_search(&(i as u32)).is_ok() { &mut tested } else { &mut others }.push(print.clone());
+                }
+                let model = train(&others, SEED)?.model;
+                collect(&model, &Cohort::expected(&model), &tested, &mut scores);
             }
-            let model = train(&others, SEED)?.model;
-            collect(&model, &Cohort::expected(&model), &tested, &mut scores);
+        } else {
+            collect(model, &Cohort::expected(model), &prints, &mut scores);
         }
-    } else {
-        collect(model, &Cohort::expected(model), &prints, &mut scores);
+    }
+    if let Some(count) = args.synthetic {
+        let key = (EXTRACTOR.to_owned(), EXTRACTOR.to_owned());
+        scores.insert(key, synthetic(model, count, args.seed));
     }
     let calibration = calibrate(model.id(), &scores)
-        .ok_or_else(|| BadInput::error("too few mated and non-mated pairs of any two extractors"))?;
+        .ok_or_else(|| BadInput::error("too few mated and non-mated pairs of any two extractors"))??;
     fs::write(&args.out, calibration.to_json()?).with_context(|| args.out.display().to_string())?;
+    println!("calibration {} of model {}", calibration.id(), calibration.model());
+    let mut rows = vec![head("extractors")];
     for name in calibration.extractors() {
-        println!("{name}");
+        let source = name.split_once('|').and_then(|(a, b)| calibration.source(a, b));
+        rows.extend(source.map(|source| row(name, source)));
     }
+    print_table(&rows);
     Ok(())
 }
 
-type Scores = BTreeMap<(String, String), CalibrationScores>;
+fn head(what: &str) -> Vec<String> {
+    [what, "classes of quality", "tail from (FMR)", "tail shape", "mated correlation", "non-mated correlation"]
+        .map(String::from)
+        .to_vec()
+}
 
-fn collect(model: &Model, cohort: &Cohort, prints: &[LabelledPrint], scores: &mut Scores) {
+fn row(name: &str, source: &Source) -> Vec<String> {
+    let each = |value: &dyn Fn(&duynhat_engine::likelihood::Class) -> String| {
+        source.classes.iter().map(value).collect::<Vec<_>>().join(" / ")
+    };
+    vec![
+        name.to_owned(),
+        each(&|c| c.below.map_or("rest".to_owned(), |below| format!("<{below:.1}"))),
+        each(&|c| format!("{:.1e}", c.curve.tail_ln_fmr.exp())),
+        each(&|c| format!("{:.2}", c.curve.tail_shape)),
+        format!("{:.3}", source.mated_correlation),
+        format!("{:.3}", source.non_mated_correlation),
+    ]
+}
+
+fn collect(model: &Model, cohort: &Cohort, prints: &[LabelledPrint], scores: &mut CalibrationScores) {
     let features = enrol(model, prints);
     let statistics: Vec<CohortStatistics> = features
         .par_iter()
         .map(|f| f.as_ref().map_or(CohortStatistics::NONE, |f| cohort.statistics(model, f.view())))
         .collect();
+    let weights: Vec<f32> =
+        features.iter().map(|f| f.as_ref().map_or(0.0, |f| evidence(f.view().minutiae()))).collect();
     let mut pairs = Vec::new();
     for (a, x) in prints.iter().enumerate() {
         for (b, y) in prints.iter().enumerate().skip(a + 1) {
@@ -86,15 +150,116 @@ fn collect(model: &Model, cohort: &Cohort, prints: &[LabelledPrint], scores: &mu
             }
         }
     }
+    let mut groups = BTreeMap::new();
     for (comparison, &(a, b)) in compare_all(model, &features, &pairs).iter().zip(&pairs) {
-        let (x, y) = (&prints[a as usize], &prints[b as usize]);
+        let (a, b) = (a as usize, b as usize);
+        let (x, y) = (&prints[a], &prints[b]);
         let Some(comparison) = comparison else { continue };
-        let score = normalise(comparison.score, statistics[a as usize], statistics[b as usize]);
+        let score = normalise(comparison.score, statistics[a], statistics[b]);
         let key = (x.template.extractor.as_str().to_owned(), y.template.extractor.as_str().to_owned());
-        let entry = scores.entry(key).or_default();
-        match comparable(x, y) {
-            Some(true) => entry.mated.push(score),
-            _ => entry.non_mated.push(score),
-        }
+        let next = groups.len() as u64;
+        let group = encounters(x, y).map(|key| *groups.entry(key).or_insert(next));
+        let mated = comparable(x, y) == Some(true);
+        let evidence = weights[a].min(weights[b]);
+        scores.entry(key).or_default().push(CalibrationScore { score, evidence, mated, group });
     }
+}
+
+/// Which two encounters a comparison of the same finger position belongs to; `None` where labels name no persons.
+fn encounters<'a>(a: &'a LabelledPrint, b: &'a LabelledPrint) -> Option<(&'a str, [(&'a str, &'a str, u32); 2])> {
+    let finger = |p: &'a LabelledPrint| p.finger.split_once('f').map(|(_, finger)| finger);
+    let (x, y) = (finger(a)?, finger(b)?);
+    let side = |p: &'a LabelledPrint| (p.collection.as_str(), p.person(), p.impression);
+    (x == y).then(|| (a.database(), [side(a), side(b)]))
+}
+
+/// Comparisons of synthetic people: each with itself on another day, and with some hundred others.
+fn synthetic(model: &Model, count: u64, seed: u64) -> Vec<CalibrationScore> {
+    let people = People::new(seed, Settings::default());
+    let cohort = Cohort::expected(model);
+    let settings = EncounterSettings { faces: 0, ..EncounterSettings::default() };
+    let strangers = STRANGERS_MAX.min(count - 1);
+    type Hand = Vec<Option<(FingerFeatures, CohortStatistics, f32)>>;
+    let hand = |person: u64, shot: u64| -> Hand {
+        let fingers = people.person(person).encounter(shot, &settings).fingers;
+        let of = |position: FingerPosition| {
+            let template = fingers.iter().find(|f| f.position == position)?;
+            let features = model.features(template).ok()?;
+            let statistics = cohort.statistics(model, features.view());
+            let evidence = evidence(features.view().minutiae());
+            Some((features, statistics, evidence))
+        };
+        FingerPosition::known().map(of).collect()
+    };
+    let bar = progress(2 * count, "making people");
+    let make = |shot: u64| -> Vec<Hand> {
+        let one = |person| {
+            bar.inc(1);
+            hand(person, shot)
+        };
+        (0..count).into_par_iter().map(one).collect()
+    };
+    let (references, probes) = (make(0), make(1));
+    bar.finish_and_clear();
+    let bar = progress(count, "comparing people");
+    let parts: Vec<Vec<CalibrationScore>> = probes
+        .par_iter()
+        .enumerate()
+        .map_init(Scratch::new, |scratch, (person, hand)| {
+            let mut out = Vec::new();
+            for (finger, print) in hand.iter().enumerate() {
+                let Some((features, own, weight)) = print else { continue };
+                let probe = CompareProbe::new(model, features.view());
+                for step in 0..=strangers {
+                    let other = (person as u64 + step) % count;
+                    let Some((reference, theirs, their_weight)) = &references[other as usize][finger] else { continue };
+                    let comparison = compare(&probe, reference.view(), scratch);
+                    out.push(CalibrationScore {
+                        score: normalise(comparison.score, *own, *theirs),
+                        evidence: weight.min(*their_weight),
+                        mated: step == 0,
+                        group: Some(person as u64 * count + other),
+                    });
+                }
+            }
+            bar.inc(1);
+            out
+        })
+        .collect();
+    bar.finish_and_clear();
+    parts.into_iter().flatten().collect()
+}
+
+fn faces(folder: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
+    let isa = Isa::from_environment()?;
+    let embeddings = read_faces(&folder.join("embeddings.npy"))?;
+    let subjects = read_subjects(&folder.join("subjects.npy"))?;
+    let rows: Vec<&[f32]> = embeddings.rows().collect();
+    if rows.len() != subjects.len() {
+        return Err(BadInput::error(format!("{} embeddings but {} subjects", rows.len(), subjects.len())));
+    }
+    if !(2..=EMBEDDINGS_MAX).contains(&rows.len()) {
+        return Err(BadInput::error(format!("{} embeddings; expected 2 to {EMBEDDINGS_MAX}", rows.len())));
+    }
+    let scores: Vec<CalibrationScore> = (0..rows.len())
+        .into_par_iter()
+        .flat_map_iter(|a| {
+            let (rows, subjects) = (&rows, &subjects);
+            (a + 1..rows.len()).map(move |b| CalibrationScore {
+                score: face::compare(isa, rows[a], rows[b]),
+                evidence: 0.0,
+                mated: subjects[a] == subjects[b],
+                group: None,
+            })
+        })
+        .filter(|s| s.score.is_finite())
+        .collect();
+    let source =
+        fit_source(&scores).ok_or_else(|| BadInput::error("too few mated and non-mated pairs of embeddings"))?;
+    let calibration =
+        FaceCalibration::new(BTreeMap::from([(name.to_owned(), Source::single(source.classes[0].curve.clone()))]))?;
+    fs::write(out, calibration.to_json()?).with_context(|| out.display().to_string())?;
+    println!("face calibration {}", calibration.id());
+    print_table(&[head("model"), row(name, calibration.source(name))]);
+    Ok(())
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use duynhat_datasets::People;
-use duynhat_engine::face::{self, Basis, FaceBlock, FaceBlockBytes, FaceProbe, Plan};
 use duynhat_engine::finger::cascade::{Cascade, FingerWorth, choose_first, keep_best};
 use duynhat_engine::finger::screen::{
     ScreenBatch, ScreenParams, ScreenProbe, ScreenScratch, Tile, TileBuffer, normalised,
@@ -13,25 +12,21 @@ use duynhat_engine::kernel::Isa;
 use duynhat_engine::template::{FingerPosition, FingerTemplate};
 use serde::Serialize;
 
+use super::capacity_faces::{self, FaceArgs};
 use super::{grouped, print_json, print_table};
 
 /// References of a gallery block.
-const REFERENCES: usize = 256;
+pub(super) const REFERENCES: usize = 256;
 /// Probe people, searched together.
 const PROBES: usize = 8;
 /// Probe fingers in a batch of the screen measurement.
 const BATCH: usize = 32;
 /// Fingers of a person.
 const FINGERS: usize = 10;
-/// Rows, dimensions, batch size and threshold of the face measurement.
-const FACE_ROWS: usize = 32_768;
-const FACE_DIMENSIONS: usize = 512;
-const FACE_PROBES: usize = 256;
-const FACE_COSINE: f32 = 0.4;
 /// Bytes that a stored print takes beside the screen's: per impression and per minutia (8 minutia, 32 code).
 const PRINT_BYTES: f64 = 24.0;
 const MINUTIA_BYTES: f64 = 40.0;
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 /// Each figure is the median of this many rounds of at least this time.
 const ROUNDS: usize = 5;
 const ROUND_TIME: Duration = Duration::from_millis(150);
@@ -42,6 +37,8 @@ pub struct CapacityArgs {
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    faces: FaceArgs,
 }
 
 #[derive(Serialize)]
@@ -65,7 +62,7 @@ struct Report {
 /// # Errors
 /// Synthetic people that cannot be enrolled: a broken build.
 pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
-    let report = measure()?;
+    let (report, about_faces) = measure(&args.faces)?;
     if args.json {
         return print_json(&report);
     }
@@ -74,7 +71,8 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     print_table(&report.plan());
     println!(
         "\nMeasured on synthetic people (seed {SEED}) of {FINGERS} fingers and one face; other load on the machine \
-         shows. A check screens four fingers of everyone and all faces, then compares one person in a thousand."
+         shows. A check screens four fingers of everyone and all faces, then compares one person in a thousand.\n\
+         {about_faces}"
     );
     Ok(())
 }
@@ -117,7 +115,7 @@ impl Report {
 }
 
 /// The median over rounds of `units` done a second; `work` returns how many units it did.
-fn rate(mut work: impl FnMut() -> usize) -> f64 {
+pub(super) fn rate(mut work: impl FnMut() -> usize) -> f64 {
     work();
     let mut rates: Vec<f64> = (0..ROUNDS)
         .map(|_| {
@@ -143,7 +141,7 @@ fn sample(model: &Model, people: &People, who: std::ops::Range<u64>, position: F
     Sample { templates, features }
 }
 
-fn measure() -> anyhow::Result<Report> {
+fn measure(faces: &FaceArgs) -> anyhow::Result<(Report, String)> {
     let isa = Isa::active();
     let model = Model::shipped();
     let tolerance = u8::try_from(model.screen_limit()).unwrap_or(ScreenParams::TOLERANCE_BITS_DEFAULT);
@@ -168,8 +166,8 @@ fn measure() -> anyhow::Result<Report> {
         tile_bytes as f64 / stored as f64 + PRINT_BYTES + MINUTIA_BYTES * minutiae as f64 / stored as f64;
 
     let (mated, non_mated) = compare_rates(model, &columns[1], &people, positions[1])?;
-    let faces = faces(isa)?;
-    Ok(Report {
+    let faces = capacity_faces::measure(isa, faces)?;
+    let report = Report {
         screen_comparisons_per_s_core: screen_rate(isa, &params, &columns[1], &tiles[1]),
         compare_non_mated_per_s_core: non_mated,
         compare_mated_per_s_core: mated,
@@ -188,7 +186,8 @@ fn measure() -> anyhow::Result<Report> {
             }),
         kernel: isa.to_string(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-    })
+    };
+    Ok((report, faces.about))
 }
 
 fn screen_rate(isa: Isa, params: &ScreenParams, column: &Sample, tile: &Tile<'_>) -> f64 {
@@ -294,42 +293,4 @@ fn cascade_rate(
         }
         PROBES * REFERENCES
     })
-}
-
-struct Faces {
-    batch_per_s: f64,
-    single_ms_per_million: f64,
-    bytes: f64,
-}
-
-/// Seeded embeddings with a decaying spectrum (singular values exp(-i/150)), all cores.
-fn faces(isa: Isa) -> anyhow::Result<Faces> {
-    let scale: Vec<f32> = (0..FACE_DIMENSIONS).map(|i| (-(i as f32) / 150.0).exp()).collect();
-    let mut state = SEED;
-    // A sum of four uniform numbers: near enough to normal for a rate.
-    let mut normal = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (0..4).map(|k| (state >> (16 * k) & 0xffff) as f32 / 65_536.0 - 0.5).sum::<f32>()
-    };
-    let mut embeddings = |count: usize| -> Vec<f32> {
-        (0..count * FACE_DIMENSIONS).map(|i| normal() * scale[i % FACE_DIMENSIONS]).collect()
-    };
-    let (rows, probes) = (embeddings(FACE_ROWS), embeddings(FACE_PROBES));
-    let rows: Vec<&[f32]> = rows.chunks_exact(FACE_DIMENSIONS).collect();
-    let probes: Vec<&[f32]> = probes.chunks_exact(FACE_DIMENSIONS).collect();
-    let basis = Basis::learn(&rows[..4096], SEED)?;
-    let blocks: Vec<FaceBlockBytes> =
-        rows.chunks(REFERENCES).map(|rows| face::encode_block(isa, &basis, rows)).collect::<Result<_, _>>()?;
-    let bytes: usize = blocks.iter().map(|b| b.originals.len() + b.plane8.len() + b.plane4.len()).sum();
-    let blocks: Vec<FaceBlock<'_>> = blocks.iter().map(|block| block.parse(&basis)).collect::<Result<_, _>>()?;
-    let probes = FaceProbe::new_all(isa, &basis, &probes)?;
-    let plan = Plan::measure(isa, &basis, &blocks, FACE_COSINE)?;
-    let search = |probes: &[FaceProbe]| {
-        let found = face::search_blocks(isa, &basis, probes, &blocks, FACE_COSINE, plan, None);
-        std::hint::black_box(found.map_or(0, |lists| lists.len()));
-        probes.len() * FACE_ROWS
-    };
-    let batch_per_s = rate(|| search(&probes));
-    let single_per_s = rate(|| search(&probes[..1]));
-    Ok(Faces { batch_per_s, single_ms_per_million: 1e9 / single_per_s, bytes: bytes as f64 / FACE_ROWS as f64 })
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use duynhat_engine::finger::{CompareProbe, Scratch, compare_pairs, normalise};
+use duynhat_engine::finger::{CompareProbe, Scratch, compare_pairs, evidence, normalise};
 use duynhat_engine::template::{Extractor, FingerTemplate};
 use serde::Serialize;
 
@@ -58,7 +58,8 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let (comparison, pairs) = compare_pairs(&prepared, other.view(), &mut Scratch::new());
     let statistics = |f: &duynhat_engine::finger::FingerFeatures| models.cohort.statistics(models.model, f.view());
     let score = normalise(comparison.score, statistics(&own), statistics(&other));
-    let llr = models.calibration.llr(score, probe.extractor.as_str(), reference.extractor.as_str());
+    let least = evidence(own.view().minutiae()).min(evidence(other.view().minutiae()));
+    let llr = models.calibration.llr(score, probe.extractor.as_str(), reference.extractor.as_str(), least);
     if let Some(path) = &args.svg {
         // What was compared is what is drawn: the features' own minutiae.
         let title = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

@@ -154,7 +154,7 @@ fn write_scores(path: &Path, scores: &[PairScore]) -> anyhow::Result<()> {
 }
 
 /// Whole numbers of any width.
-fn read_subjects(path: &Path) -> anyhow::Result<Vec<i64>> {
+pub(super) fn read_subjects(path: &Path) -> anyhow::Result<Vec<i64>> {
     let bytes = std::fs::read(path).map_err(|e| BadInput::error(format!("{}: {e}", path.display())))?;
     macro_rules! widths {
         ($($number:ty),*) => {

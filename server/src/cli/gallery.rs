@@ -26,6 +26,12 @@ enum GalleryCommand {
     Rebuild(super::upkeep::RebuildArgs),
     /// Writes stripes anew without the data of withdrawn and erased references.
     Compact(super::upkeep::CompactArgs),
+    /// Makes one more generation of a backup.
+    Backup(super::backup::BackupArgs),
+    /// Puts a backup into a new data folder.
+    Restore(super::backup::RestoreArgs),
+    /// Writes every live reference as one JSON document a line.
+    Export(super::export::ExportArgs),
     /// Says which erasures wait to be carried out; with --now carries them out.
     Erase(super::upkeep::EraseArgs),
 }
@@ -50,6 +56,9 @@ pub fn run(args: &GalleryArgs) -> anyhow::Result<()> {
         GalleryCommand::Check(args) => super::check::run(args),
         GalleryCommand::Rebuild(args) => super::upkeep::rebuild(args),
         GalleryCommand::Compact(args) => super::upkeep::compact(args),
+        GalleryCommand::Backup(args) => super::backup::make(args),
+        GalleryCommand::Restore(args) => super::backup::restore(args),
+        GalleryCommand::Export(args) => super::export::run(args),
         GalleryCommand::Erase(args) => super::upkeep::erase(args),
     }
 }

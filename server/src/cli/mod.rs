@@ -3,8 +3,10 @@
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad input ([`BadInput`]).
 
 pub mod at_rest;
+pub mod backup;
 pub mod calibrate;
 pub mod capacity;
+pub mod capacity_faces;
 pub mod check;
 pub mod collection;
 pub mod compare;
@@ -12,11 +14,16 @@ pub mod demo;
 pub mod evaluate;
 pub mod evaluate_face;
 pub mod evaluate_finger;
+pub mod exceptions;
+pub mod explain;
+pub mod export;
 pub mod gallery;
 pub mod identify;
 pub mod import;
 pub mod inputs;
+pub mod key;
 pub mod picture;
+pub mod policy;
 pub mod report;
 pub mod reverify;
 pub mod serve;

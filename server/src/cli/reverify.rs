@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use duynhat_engine::decision::{Fused, Policy, fuse};
+use duynhat_engine::decision::{Band, Fused, Judge};
 use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub struct ReverifyArgs {
     /// The data folder.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Where `duplicates.csv` and `summary.txt` go; made when it is not there.
+    /// Where `duplicates.csv`, `hubs.csv` and `summary.txt` go; made when it is not there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Fingers of each reference that are screened, 1 to 4.
@@ -39,10 +39,10 @@ struct Summary {
     duplicate: usize,
     review: usize,
     log_position: u64,
-    duplicate_threshold: f32,
-    review_threshold: f32,
+    policy: String,
     seconds: f64,
     pairs_per_s: f64,
+    face_hubs: usize,
 }
 
 /// Reverifies.
@@ -50,14 +50,14 @@ struct Summary {
 /// # Errors
 /// A damaged data folder, or the output can't be written.
 pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
-    let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
+    let mut models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
+    let policy = super::policy::adopted(&args.data, &mut models)?;
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.clamp(1, 1024)).build()?;
     let gallery = pool.install(|| super::open_folder(&args.data, &models))?;
     let snapshot = &gallery.snapshot;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let policy = Policy::default();
-    let thresholds = policy.thresholds(snapshot.live());
+    let judge = Judge { policy: &policy, tails: &models.tails, references: snapshot.live() };
 
     let started = std::time::Instant::now();
     let options = BatchOptions { fingers: usize::from(args.fingers), ..BatchOptions::default() };
@@ -69,7 +69,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         let search = scope.spawn(|| {
             pool.install(|| {
                 all_against_all(models.matcher(), snapshot, &options, &done, |candidate| {
-                    fuse(candidate).score >= thresholds.review
+                    judge.place(candidate).2 >= Band::Review
                 })
             })
         });
@@ -84,25 +84,38 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
 
     let path = args.out.join("duplicates.csv");
-    let mut csv = String::from("subject_a,position_a,subject_b,position_b,score,band,fingers,face\n");
+    let mut csv = String::from(
+        "subject_a,position_a,subject_b,position_b,score,band,fingers,face,review_threshold,duplicate_threshold\n",
+    );
     let (mut duplicate, mut suspected) = (0, 0);
     for pair in &pairs {
-        let fused = fuse(&pair.candidate);
+        let (fused, thresholds, band) = judge.place(&pair.candidate);
         let (a, b) = (snapshot.subject(pair.probe)?, snapshot.subject(pair.candidate.row)?);
         // Two encounters of one subject are no news.
         if a == b {
             continue;
         }
         suspected += 1;
-        let strong = fused.score >= thresholds.duplicate && fused.without_strongest >= policy.second_source_llr;
+        let strong = band == Band::Duplicate;
         duplicate += usize::from(strong);
         let (fingers, face) = shares(&fused);
         let band = if strong { "duplicate" } else { "review" };
         let position = |row| snapshot.position_of(row).map(Option::unwrap_or_default);
         let (at_a, at_b) = (position(pair.probe)?, position(pair.candidate.row)?);
-        csv += &format!("{a},{at_a},{b},{at_b},{:.3},{band},{fingers:.3},{face:.3}\n", fused.score);
+        let (review, duplicate) = (thresholds.review, thresholds.duplicate);
+        csv += &format!(
+            "{a},{at_a},{b},{at_b},{:.2},{band},{fingers:.2},{face:.2},{review:.2},{duplicate:.2}\n",
+            fused.score
+        );
     }
     write_whole(&path, csv.as_bytes())?;
+    let hubs = done.hubs(snapshot.rows());
+    let mut csv = String::from("subject,position,neighbours\n");
+    for (row, neighbours) in &hubs {
+        let position = snapshot.position_of(*row)?.unwrap_or_default();
+        csv += &format!("{},{position},{neighbours}\n", snapshot.subject(*row)?);
+    }
+    write_whole(&args.out.join("hubs.csv"), csv.as_bytes())?;
     let live = snapshot.live();
     let pairs = live * live.saturating_sub(1) / 2;
     let summary = Summary {
@@ -112,14 +125,15 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         duplicate,
         review: suspected - duplicate,
         log_position: gallery.position,
-        duplicate_threshold: thresholds.duplicate,
-        review_threshold: thresholds.review,
+        policy: policy.version(),
         seconds: (seconds * 1e3).round() / 1e3,
         pairs_per_s: (pairs as f64 / seconds.max(1e-9)).round(),
+        face_hubs: hubs.len(),
     };
     let text = format!(
         "{} references, {} pairs in {:.1} s ({} pairs/s), log position {}\n\
-         suspected duplicates: {} ({} duplicate at {:+.1} and more, {} for review at {:+.1} and more)\n\
+         suspected duplicates: {} ({} duplicate, {} for review) by policy {}\n\
+         faces near too many others: {} (hubs.csv)\n\
          listed in {}\n",
         grouped(summary.references),
         grouped(summary.pairs),
@@ -128,9 +142,9 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         summary.log_position,
         summary.suspected,
         summary.duplicate,
-        summary.duplicate_threshold,
         summary.review,
-        summary.review_threshold,
+        summary.policy,
+        summary.face_hubs,
         path.display()
     );
     write_whole(&args.out.join("summary.txt"), text.as_bytes())?;
@@ -142,7 +156,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
 }
 
 fn shares(fused: &Fused) -> (f32, f32) {
-    let sum = |finger: bool| fused.shares.iter().filter(|s| s.finger.is_some() == finger).map(|s| s.llr).sum();
+    let sum = |finger: bool| fused.shares.iter().filter(|s| s.finger.is_some() == finger).map(|s| s.llr()).sum();
     (sum(true), sum(false))
 }
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use duynhat_engine::decision::Policy;
 use duynhat_engine::gallery::Prepared;
 use duynhat_engine::template::{Biometrics, Extractor};
 
@@ -37,7 +36,8 @@ pub struct VerifyArgs {
 /// Bad input (exit code 2), or a damaged data folder.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     let started = Instant::now();
-    let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
+    let mut models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
+    let policy = super::policy::adopted(&args.data, &mut models)?;
     let mut prints = Vec::new();
     for file in &args.files {
         prints.extend(read_file(file, &args.extractor)?);
@@ -59,7 +59,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<()> {
         let why: Vec<String> = prepared.failures.iter().map(|(p, e)| format!("{p}: {e}")).collect();
         return Err(BadInput::error(format!("nothing can be compared: {}", why.join("; "))));
     }
-    let document = verify_rows(&models, &Policy::default(), snapshot, &prepared, &rows, args.subject.clone(), started)?;
+    let document = verify_rows(&models, &policy, snapshot, &prepared, &rows, args.subject.clone(), started)?;
     if args.json {
         return print_json(&document);
     }

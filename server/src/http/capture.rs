@@ -53,14 +53,9 @@ pub(super) fn biometrics(fields: &Fields<'_, '_, '_>, capture: Capture, errors: 
             None => whole = false,
         }
     }
-    let mut faces = Vec::new();
-    let at = fields.at("faces");
-    for (index, value) in elements(fields, "faces", FACES_MAX, &mut whole, errors).into_iter().enumerate() {
-        match face(value, At::Element(&at, index), errors) {
-            Some(template) => faces.push(template),
-            None => whole = false,
-        }
-    }
+    let faces = self::faces(fields, "faces", errors);
+    whole &= faces.is_some();
+    let faces = faces.unwrap_or_default();
     let mut missing = Vec::new();
     if capture == Capture::Check {
         let at = fields.at("missing");
@@ -82,6 +77,20 @@ pub(super) fn biometrics(fields: &Fields<'_, '_, '_>, capture: Capture, errors: 
             None
         }
     }
+}
+
+/// Reads a field of faces. `None` when anything was wrong; it is in `errors`.
+pub(super) fn faces(fields: &Fields<'_, '_, '_>, name: &'static str, errors: &mut Errors) -> Option<Vec<FaceTemplate>> {
+    let mut whole = true;
+    let mut faces = Vec::new();
+    let at = fields.at(name);
+    for (index, value) in elements(fields, name, FACES_MAX, &mut whole, errors).into_iter().enumerate() {
+        match face(value, At::Element(&at, index), errors) {
+            Some(template) => faces.push(template),
+            None => whole = false,
+        }
+    }
+    whole.then_some(faces)
 }
 
 /// The elements of an array field; `whole` turns false when the field itself was refused.

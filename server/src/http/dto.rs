@@ -6,7 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use duynhat_engine::template::{
-    Biometrics, FaceTemplate, FingerTemplate, MissingFinger, MissingReason, Purpose, codec,
+    Biometrics, FaceTemplate, FingerTemplate, LegalReason, MissingFinger, MissingReason, Purpose, codec,
 };
 use serde::Serialize;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
@@ -29,20 +29,38 @@ pub struct CheckBody {
     /// The operator's code, printable ASCII without spaces.
     #[schema(example = "op-7731", min_length = 1, max_length = 64)]
     pub operator: String,
-    /// The identity number that the applicant declares, printable ASCII without spaces. It becomes a keyed pseudonym
-    /// before anything is written.
+    /// The identity number that the applicant declares: 12 digits that say place and year of birth, century and sex, and
+    /// must agree with `birth_date` and `sex` where those are given. It becomes a keyed pseudonym before anything is
+    /// written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "000000000000", min_length = 1, max_length = 32, write_only)]
+    #[schema(example = "001200000000", min_length = 12, max_length = 12, pattern = "^[0-9]{12}$", write_only)]
     pub identity: Option<String>,
     /// The identity number of the record that is said to be the applicant's own; required when a card is exchanged or
-    /// re-issued. Treated like `identity`.
+    /// re-issued, in a re-verification, and for an account by phone without the chip's portrait. Treated like `identity`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "000000000000", min_length = 1, max_length = 32, write_only)]
+    #[schema(example = "001200000000", min_length = 12, max_length = 12, pattern = "^[0-9]{12}$", write_only)]
     pub claimed_identity: Option<String>,
     /// An earlier application that this one replaces; it is withdrawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "CC-2026-000122", min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     pub supersedes: Option<String>,
+    /// The applicant's date of birth, `YYYY-MM-DD`. The age in whole years is kept, the date is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1990-04-30", write_only)]
+    pub birth_date: Option<String>,
+    /// The applicant's sex, to be held against the identity number; not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<SexWord>, write_only)]
+    pub sex: Option<&'static str>,
+    /// Why a card is exchanged (required there) or re-issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LegalReasonWord>)]
+    pub legal_reason: Option<LegalReason>,
+    /// The portrait read from the applicant's chip, as embeddings of the same model as the live portrait: what an account
+    /// by phone is compared with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 3)]
+    pub chip_faces: Vec<FaceBody>,
     /// Finger records; at most three impressions of one finger.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, max_items = 40)]
@@ -55,6 +73,16 @@ pub struct CheckBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, max_items = 10)]
     pub missing: Vec<MissingBody>,
+}
+
+/// A second person's word on a check's missing fingers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ApprovalBody {
+    /// The second person's operator code: another than that of the check.
+    #[schema(example = "op-1204", min_length = 1, max_length = 64)]
+    pub operator: String,
+    /// Whether the missing fingers may pass.
+    pub approved: bool,
 }
 
 /// A search that leaves nothing behind.
@@ -193,6 +221,10 @@ impl CheckBody {
             identity: None,
             claimed_identity: None,
             supersedes: None,
+            birth_date: None,
+            sex: None,
+            legal_reason: purpose.needs_legal_reason().then_some(LegalReason::OwnRequest),
+            chip_faces: Vec::new(),
             fingers: captured.fingers.iter().map(FingerBody::of).collect::<Result<_, _>>()?,
             faces: captured.faces.iter().map(FaceBody::from).collect(),
             missing: captured.missing.iter().map(|finger| MissingBody::from(*finger)).collect(),
@@ -225,9 +257,42 @@ impl PartialSchema for PurposeWord {
     fn schema() -> RefOr<Schema> {
         words(
             "Why a station asks: first card, exchange, re-issue, account by phone, account at a station, a child of 6 to \
-             13, a search that somebody authorised.",
+             13, a search that somebody authorised, a re-verification.",
             Purpose::ALL.map(Purpose::as_str),
         )
+    }
+}
+
+/// The words for a legal reason.
+pub(super) struct LegalReasonWord;
+
+impl ToSchema for LegalReasonWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "LegalReason".into()
+    }
+}
+
+impl PartialSchema for LegalReasonWord {
+    fn schema() -> RefOr<Schema> {
+        words(
+            "Why a card is exchanged or re-issued (Law on Identification 26/2023, article 24).",
+            LegalReason::ALL.map(LegalReason::as_str),
+        )
+    }
+}
+
+/// The words for a sex.
+pub(super) struct SexWord;
+
+impl ToSchema for SexWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Sex".into()
+    }
+}
+
+impl PartialSchema for SexWord {
+    fn schema() -> RefOr<Schema> {
+        words("The sex stated.", ["male", "female"])
     }
 }
 

@@ -13,11 +13,11 @@ use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Type};
 use utoipa::{IntoResponses, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::dto::{CheckBody, EmbeddingBody, FaceBody, FingerBody, IdentifyBody, MissingBody, VerifyBody};
+use super::dto::{ApprovalBody, CheckBody, EmbeddingBody, FaceBody, FingerBody, IdentifyBody, MissingBody, VerifyBody};
 use super::problem::{FieldError, Members, Problem, ProblemKind};
 use crate::service::{
-    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, ErasureDocument, Health, IdentifyDocument, Reason,
-    ServiceError, SourceDocument, VerifyDocument,
+    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, ErasureDocument, ExceptionRate, Health,
+    IdentifyDocument, Reason, ServiceError, SourceDocument, ThresholdsDocument, VerifyDocument,
 };
 
 #[derive(OpenApi)]
@@ -212,9 +212,13 @@ pub(super) fn check_example() -> CheckBody {
         purpose: Purpose::CardFirstIssue,
         station: "HN-014".to_owned(),
         operator: "op-7731".to_owned(),
-        identity: Some("000000000000".to_owned()),
+        identity: Some("001200000000".to_owned()),
         claimed_identity: None,
         supersedes: None,
+        birth_date: Some("2000-04-30".to_owned()),
+        sex: Some("male"),
+        legal_reason: None,
+        chip_faces: Vec::new(),
         fingers: vec![finger_example()],
         faces: vec![FaceBody {
             model: "example-64".to_owned(),
@@ -223,6 +227,22 @@ pub(super) fn check_example() -> CheckBody {
         }],
         missing: vec![MissingBody { position: 7, reason: MissingReason::Bandaged }],
     }
+}
+
+pub(super) fn approval_example() -> ApprovalBody {
+    ApprovalBody { operator: "op-1204".to_owned(), approved: true }
+}
+
+pub(super) fn exceptions_example() -> Vec<ExceptionRate> {
+    vec![ExceptionRate {
+        station: "HN-014".to_owned(),
+        operator: "op-7731".to_owned(),
+        checks: 412,
+        with_missing: 9,
+        over_limit: 1,
+        missing_fingers: 14,
+        rate: 9.0 / 412.0,
+    }]
 }
 
 pub(super) fn identify_example() -> IdentifyBody {
@@ -247,17 +267,30 @@ fn sources_example() -> Vec<SourceDocument> {
 
 fn candidate_example() -> CandidateDocument {
     let sources = sources_example();
-    CandidateDocument { subject: "S-000017".to_owned(), position: 4711, score: 23.75, claimed: false, sources }
+    CandidateDocument {
+        subject: "S-000017".to_owned(),
+        position: 4711,
+        score: 23.75,
+        claimed: false,
+        band: Some("duplicate".to_owned()),
+        thresholds: Some(ThresholdsDocument { duplicate: 12.31, review: 9.04, claim: 3.25 }),
+        sources,
+    }
 }
 
 fn basis_example() -> DecisionBasis {
     DecisionBasis {
         gallery_size: 20_000,
-        duplicate_threshold: 16.5,
-        review_threshold: 12.5,
-        claim_threshold: 7.0,
-        model: "finger-1".to_owned(),
-        policy: "1".to_owned(),
+        duplicate_threshold: 12.31,
+        review_threshold: 9.04,
+        claim_threshold: 3.25,
+        duplicate_fpir: 1e-4,
+        review_fpir: 2e-3,
+        claim_fmr: 1e-4,
+        model: "0011223344556677".to_owned(),
+        calibration: "8899aabbccddeeff".to_owned(),
+        face_calibration: "0123456789abcdef".to_owned(),
+        policy: "default-2@0123456789ab".to_owned(),
         faces_not_comparable: 0,
     }
 }
@@ -267,15 +300,18 @@ pub(super) fn decided_example() -> CheckDocument {
         application: "CC-2026-000123".to_owned(),
         subject: Some("S-020001".to_owned()),
         status: CheckStatus::Decided,
+        purpose: Some(Purpose::CardFirstIssue),
         decision: Some(Outcome::Duplicate),
         findings: vec![Outcome::Duplicate],
         reasons: vec![Reason {
-            code: "other_subject_found".to_owned(),
+            code: "found_under_another_identity".to_owned(),
             finger: None,
-            text: "Another subject reached the duplicate threshold.".to_owned(),
+            text: "the person is already enrolled as another subject".to_owned(),
+            text_vi: "người này đã có hồ sơ sinh trắc học dưới một danh tính khác".to_owned(),
         }],
         position: 20_042,
         candidates: vec![candidate_example()],
+        chip: None,
         basis: Some(basis_example()),
         took_ms: 18.5,
     }
@@ -285,6 +321,7 @@ pub(super) fn pending_example() -> CheckDocument {
     CheckDocument {
         subject: None,
         status: CheckStatus::Pending,
+        purpose: None,
         decision: None,
         findings: Vec::new(),
         reasons: Vec::new(),

@@ -1,13 +1,14 @@
 //! From a body's bytes to what the service is asked.
 
-use duynhat_engine::template::{NAME_LENGTH_MAX, Purpose};
+use duynhat_engine::template::{FingerRule, LegalReason, NAME_LENGTH_MAX, Purpose};
+use simd_json::prelude::ValueAsScalar as _;
 use simd_json::tape::{Tape, Value};
 use simd_json::{Buffers, ErrorType};
 
 use super::capture::{self, Capture};
 use super::problem::{FieldError, Problem, ProblemKind};
-use super::reader::{At, DEPTH_MAX, Errors, Fields};
-use crate::service::{Claim, IdentifyRequest, Identity, Submission, VerifyRequest};
+use super::reader::{At, DEPTH_MAX, Errors, Fields, kind};
+use crate::service::{Claim, Date, IdentifyRequest, Identity, IdentityFault, Sex, Submission, VerifyRequest, now_ms};
 
 /// Fields of `POST /v1/checks`.
 const CHECK_FIELDS: &[&str] = &[
@@ -18,6 +19,10 @@ const CHECK_FIELDS: &[&str] = &[
     "identity",
     "claimed_identity",
     "supersedes",
+    "birth_date",
+    "sex",
+    "legal_reason",
+    "chip_faces",
     "fingers",
     "faces",
     "missing",
@@ -42,18 +47,28 @@ pub fn check(body: &mut [u8]) -> Result<Submission, Problem> {
         let purpose = purpose(fields, errors);
         let station = graphic(fields, "station", errors);
         let operator = graphic(fields, "operator", errors);
-        let identity = identity(fields, "identity", errors);
-        let claimed_identity = self::identity(fields, "claimed_identity", errors);
+        let today = Date::of(now_ms());
+        let born = birth_date(fields, today, errors);
+        let sex = sex(fields, errors);
+        let identity = personal_number(fields, "identity", today, born, sex, errors);
+        // The claimed record's number may be an old one with another year or sex in it.
+        let claimed_identity = personal_number(fields, "claimed_identity", today, None, None, errors);
         let supersedes = code(fields, "supersedes", false, errors);
         if let (Some(purpose), None) = (purpose, fields.optional("claimed_identity"))
             && purpose.expects_own_record()
+            && !(purpose == Purpose::AccountLevel1 && fields.optional("chip_faces").is_some())
         {
             let detail = format!("required for {}: the record that is the applicant's own", purpose.as_str());
             errors.add(fields.at("claimed_identity"), "required", detail);
         }
+        let legal_reason = legal_reason(fields, purpose, errors);
         if supersedes.is_some() && supersedes == application {
             errors.add(fields.at("supersedes"), "contradiction", "an application can't supersede itself");
         }
+        if purpose.is_some_and(|p| p.finger_rule() == FingerRule::None) && fields.optional("fingers").is_some() {
+            errors.add(fields.at("fingers"), "contradiction", "this purpose takes a portrait only");
+        }
+        let chip = capture::faces(fields, "chip_faces", errors);
         let biometrics = capture::biometrics(fields, Capture::Check, errors)?;
         Some(Submission {
             application: application?.to_owned(),
@@ -64,7 +79,28 @@ pub fn check(body: &mut [u8]) -> Result<Submission, Problem> {
             claimed_identity,
             biometrics,
             supersedes: supersedes.map(str::to_owned),
+            age: born.and_then(|born| born.age_on(today)),
+            legal_reason,
+            chip: chip?,
         })
+    })
+}
+
+/// Reads the body of `POST /v1/checks/{application}/approval`: the second person and their word.
+///
+/// # Errors
+/// As [`check`].
+pub fn approval(body: &mut [u8]) -> Result<(String, bool), Problem> {
+    read(body, &["operator", "approved"], |fields, errors| {
+        let operator = graphic(fields, "operator", errors);
+        let approved = fields.required("approved", errors).and_then(|value| {
+            let word = value.as_bool();
+            if word.is_none() {
+                errors.add(fields.at("approved"), "type", format!("expected true or false, found {}", kind(value)));
+            }
+            word
+        });
+        Some((operator?.to_owned(), approved?))
     })
 }
 
@@ -180,6 +216,72 @@ fn graphic<'i>(fields: &Fields<'_, '_, 'i>, name: &'static str, errors: &mut Err
     let detail = format!("expected 1 to {NAME_LENGTH_MAX} printable ASCII characters without spaces");
     errors.add(fields.at(name), "format", detail);
     None
+}
+
+/// A personal identity number that may be this person's.
+fn personal_number(
+    fields: &Fields<'_, '_, '_>,
+    name: &'static str,
+    today: Date,
+    born: Option<Date>,
+    sex: Option<Sex>,
+    errors: &mut Errors,
+) -> Option<Identity> {
+    let identity = identity(fields, name, errors)?;
+    match identity.plausible(today.year, born.map(|b| b.year), sex) {
+        Ok(()) => Some(identity),
+        Err(fault) => {
+            let code = match fault {
+                IdentityFault::OtherYear | IdentityFault::OtherSex => "contradiction",
+                _ => "identity_number",
+            };
+            errors.add(fields.at(name), code, fault.to_string());
+            None
+        }
+    }
+}
+
+fn birth_date(fields: &Fields<'_, '_, '_>, today: Date, errors: &mut Errors) -> Option<Date> {
+    let text = fields.text("birth_date", errors)?;
+    let date = Date::parse(text).filter(|date| *date <= today);
+    if date.is_none() {
+        errors.add(fields.at("birth_date"), "format", "expected a day of the calendar from 1900 to today, YYYY-MM-DD");
+    }
+    date
+}
+
+fn sex(fields: &Fields<'_, '_, '_>, errors: &mut Errors) -> Option<Sex> {
+    match fields.text("sex", errors)? {
+        "male" => Some(Sex::Male),
+        "female" => Some(Sex::Female),
+        _ => {
+            errors.add(fields.at("sex"), "format", "unknown word; expected male or female");
+            None
+        }
+    }
+}
+
+fn legal_reason(fields: &Fields<'_, '_, '_>, purpose: Option<Purpose>, errors: &mut Errors) -> Option<LegalReason> {
+    if fields.optional("legal_reason").is_none() {
+        if purpose.is_some_and(Purpose::needs_legal_reason) {
+            errors.add(fields.at("legal_reason"), "required", "required for card_exchange");
+        }
+        return None;
+    }
+    let word = fields.text("legal_reason", errors)?;
+    let reason = LegalReason::ALL.into_iter().find(|reason| reason.as_str() == word);
+    match (reason, purpose) {
+        (None, _) => {
+            let known = LegalReason::ALL.map(LegalReason::as_str).join(", ");
+            errors.add(fields.at("legal_reason"), "format", format!("unknown word; expected one of {known}"));
+        }
+        (Some(reason), Some(purpose)) if !reason.fits(purpose) => {
+            let detail = format!("{} is no reason for {}", reason.as_str(), purpose.as_str());
+            errors.add(fields.at("legal_reason"), "contradiction", detail);
+        }
+        _ => {}
+    }
+    reason
 }
 
 fn identity(fields: &Fields<'_, '_, '_>, name: &'static str, errors: &mut Errors) -> Option<Identity> {

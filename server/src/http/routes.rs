@@ -1,5 +1,6 @@
 //! The routes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
@@ -7,6 +8,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
+use duynhat_engine::decision::Language;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -15,7 +17,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dto::{CheckBody, IdentifyBody, VerifyBody};
+use super::dto::{ApprovalBody, CheckBody, IdentifyBody, VerifyBody};
 use super::limits::HttpLimits;
 use super::openapi::{
     self, BodyProblems, CheckProblems, CodeProblems, Problems, QueryProblems, StateProblems, SubjectProblems,
@@ -24,8 +26,8 @@ use super::problem::{Problem, ProblemKind};
 use super::receive::{parse, receive};
 use super::{observe, parse as read};
 use crate::service::{
-    CheckDocument, CheckStatus, EraseRequest, EraseTarget, ErasureDocument, Health, IdentifyDocument, Service,
-    ServiceError, VerifyDocument,
+    CheckDocument, CheckStatus, EraseRequest, EraseTarget, ErasureDocument, ExceptionRate, Health, IdentifyDocument,
+    Service, ServiceError, VerifyDocument, explain,
 };
 
 /// Seconds after which a pending check is worth asking for again.
@@ -65,6 +67,9 @@ pub(super) fn described() -> (Router<App>, String) {
     let routes = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(submit))
         .routes(routes!(status, withdraw))
+        .routes(routes!(explanation))
+        .routes(routes!(approve))
+        .routes(routes!(exceptions))
         .routes(routes!(identify))
         .routes(routes!(verify))
         .routes(routes!(erase_subject))
@@ -147,6 +152,77 @@ async fn withdraw(State(app): State<App>, path: ApplicationPath) -> Result<Respo
         .await?
         .map_err(|error| Problem::of_service(&error))?;
     Ok(check_answer(document, StatusCode::OK))
+}
+
+/// Why a check was decided as it was
+///
+/// The decision in words that can be read aloud: what was compared, what each finger and the face contributed, the
+/// thresholds, the rules and the versions.
+#[utoipa::path(
+    get, path = "/v1/checks/{application}/explanation", tag = "checks", operation_id = "explain_check",
+    params(
+        ("application" = String, Path, description = "The application's code.", example = "CC-2026-000123"),
+        ("language" = Option<String>, Query, description = "`vi` (Vietnamese, the default) or `en` (English).",
+            example = "en")
+    ),
+    responses(
+        (status = 200, description = "The explanation.", body = String, content_type = "text/plain",
+            example = "Application CC-2026-000123 (first identity card)\nDecision: CLEAR. Nobody was found.\n"),
+        CodeProblems, Problems
+    )
+)]
+async fn explanation(
+    State(app): State<App>,
+    path: ApplicationPath,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Response, Problem> {
+    let application = code(path)?;
+    let language = query.get("language").map_or(Some(Language::Vi), |code| Language::from_code(code));
+    let language =
+        language.ok_or_else(|| Problem::field(ProblemKind::Malformed, "language", "format", "expected vi or en"))?;
+    let document = in_time(&app, app.service.document(&application)).await?;
+    let text = explain(&document, language);
+    Ok(no_store(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)))
+}
+
+/// Approve missing fingers
+///
+/// The second person's word on a check that went to review because too many fingers are missing. The check is decided anew
+/// with it; the first word counts.
+#[utoipa::path(
+    post, path = "/v1/checks/{application}/approval", tag = "checks", operation_id = "approve_check",
+    params(("application" = String, Path, description = "The application's code.", example = "CC-2026-000123")),
+    request_body(content = ApprovalBody, description = "Who approves, and whether.",
+        example = json!(openapi::approval_example())),
+    responses(
+        (status = 200, description = "Decided anew.", body = CheckDocument, example = json!(openapi::decided_example())),
+        BodyProblems, CodeProblems, StateProblems
+    )
+)]
+async fn approve(State(app): State<App>, path: ApplicationPath, request: Request) -> Result<Response, Problem> {
+    let application = code(path)?;
+    let permit = app.admit()?;
+    let (operator, approved) = parse(receive(request, &app.limits).await?, read::approval).await?;
+    let service = app.service.clone();
+    let work = async move { service.approve(&application, &operator, approved).await };
+    let document = carry_through(&app, permit, work).await?.map_err(|error| Problem::of_service(&error))?;
+    Ok(check_answer(document, StatusCode::OK))
+}
+
+/// Missing fingers by station and operator
+///
+/// How many checks named fingers missing, those with the highest rate first: exceptions are where fraud hides.
+#[utoipa::path(
+    get, path = "/v1/exceptions", tag = "operation", operation_id = "exceptions",
+    responses(
+        (status = 200, description = "The rates.", body = Vec<ExceptionRate>,
+            example = json!(openapi::exceptions_example())),
+        Problems
+    )
+)]
+async fn exceptions(State(app): State<App>) -> Result<Response, Problem> {
+    let rates = app.service.exceptions().map_err(|error| Problem::of_service(&error))?;
+    Ok(no_store(Json(rates)))
 }
 
 /// Search the gallery

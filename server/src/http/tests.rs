@@ -41,7 +41,7 @@ fn good() -> Value {
     serde_json::to_value(body).unwrap()
 }
 
-const IDENTITY: &str = "012345678901";
+const IDENTITY: &str = "012300678901";
 
 fn check(body: &Value) -> Result<crate::service::Submission, Problem> {
     parse_check(&mut body.to_string().into_bytes())

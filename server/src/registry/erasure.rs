@@ -46,6 +46,9 @@ fn erasure(row: &Row<'_>) -> rusqlite::Result<Erasure> {
 }
 
 /// An order takes every trace of its positions out of the tables, and out of answers to others that list them.
+///
+/// What is left must be what the log gives when it is read without the erased records: a rebuild comes after the
+/// redaction, and the digests are compared. A table that counts or sums must therefore be able to take back.
 pub(super) fn apply(tx: &Transaction<'_>, position: u64, order: &ErasureOrder) -> Result<(), RegistryError> {
     tx.prepare_cached("INSERT OR REPLACE INTO erasures VALUES(?1, ?2, ?3, ?4, ?5, ?6, NULL)")?.execute(params![
         position as i64,
@@ -65,6 +68,17 @@ pub(super) fn apply(tx: &Transaction<'_>, position: u64, order: &ErasureOrder) -
         let mut query = tx.prepare_cached("SELECT subject FROM subjects WHERE position = ?1")?;
         subjects.extend(query.query_map([at], |r| r.get(0))?.collect::<Result<Vec<String>, _>>()?);
         tx.prepare_cached("INSERT OR REPLACE INTO erased VALUES(?1, ?2)")?.execute(params![at, position as i64])?;
+        // What was counted of it is counted no longer.
+        tx.prepare_cached(
+            "UPDATE captures SET checks = checks - 1 WHERE (station, operator, missing) IN
+             (SELECT station, operator, missing FROM applications WHERE position = ?1)",
+        )?
+        .execute([at])?;
+        tx.prepare_cached("DELETE FROM captures WHERE checks <= 0")?.execute([])?;
+        tx.prepare_cached(
+            "DELETE FROM approvals WHERE application IN (SELECT code FROM applications WHERE position = ?1)",
+        )?
+        .execute([at])?;
         tx.prepare_cached(
             "DELETE FROM rests_on WHERE application IN (SELECT code FROM applications WHERE position = ?1)",
         )?

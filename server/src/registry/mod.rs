@@ -7,9 +7,10 @@ mod erasure;
 use std::path::Path;
 
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
-use duynhat_engine::log::{Erased, Event, Record, RegistryDigest};
-use duynhat_engine::template::Outcome;
+use duynhat_engine::log::{Erased, Event, PolicyAdopted, Record, RegistryDigest};
+use duynhat_engine::template::{FingerRule, Outcome};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 
 pub use digest::Content;
 pub use erasure::{Erasure, ErasureTargets};
@@ -21,7 +22,8 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS applications(
     code TEXT PRIMARY KEY, request BLOB NOT NULL, position INTEGER NOT NULL, status INTEGER NOT NULL,
-    time_ms INTEGER NOT NULL, identity BLOB, document BLOB, subject TEXT, supersedes TEXT) WITHOUT ROWID;
+    time_ms INTEGER NOT NULL, identity BLOB, document BLOB, subject TEXT, supersedes TEXT,
+    station TEXT, operator TEXT, missing INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS applications_pending ON applications(position) WHERE status = 0;
 CREATE INDEX IF NOT EXISTS applications_position ON applications(position);
 CREATE INDEX IF NOT EXISTS applications_subject ON applications(subject) WHERE subject IS NOT NULL;
@@ -41,6 +43,13 @@ CREATE INDEX IF NOT EXISTS erasures_pending ON erasures(position) WHERE done_ms 
 CREATE TABLE IF NOT EXISTS erased(position INTEGER PRIMARY KEY, erasure INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS erased_erasure ON erased(erasure);
 CREATE TABLE IF NOT EXISTS erased_applications(code BLOB PRIMARY KEY, erasure INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS applications_identity ON applications(identity) WHERE identity IS NOT NULL;
+CREATE TABLE IF NOT EXISTS approvals(application TEXT PRIMARY KEY, approved INTEGER NOT NULL, operator TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS captures(station TEXT NOT NULL, operator TEXT NOT NULL, missing INTEGER NOT NULL,
+    checks INTEGER NOT NULL, PRIMARY KEY(station, operator, missing)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS adopted(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, policy TEXT NOT NULL,
+    calibration TEXT NOT NULL, face_calibration TEXT NOT NULL);
 ";
 
 const PENDING: i64 = 0;
@@ -69,6 +78,34 @@ pub struct Application {
     pub stage: Stage,
     /// The answer as given, once decided.
     pub document: Option<Vec<u8>>,
+}
+
+/// An earlier claim to an identity number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberClaim {
+    /// Position of the submission.
+    pub position: u64,
+    /// The subject that its reference counts to.
+    pub subject: String,
+}
+
+/// Missing fingers at one station, by one operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ExceptionRate {
+    /// The station's code.
+    pub station: String,
+    /// The operator's code.
+    pub operator: String,
+    /// Checks for which fingers had to be captured.
+    pub checks: u64,
+    /// Checks that named at least one finger missing.
+    pub with_missing: u64,
+    /// Checks that named more fingers missing than the policy lets pass.
+    pub over_limit: u64,
+    /// Fingers named missing in all.
+    pub missing_fingers: u64,
+    /// `with_missing` as a share of `checks`.
+    pub rate: f64,
 }
 
 /// What can go wrong with the registry.
@@ -229,13 +266,18 @@ impl Registry {
         Ok(Content::new(rows as u64, &digest))
     }
 
-    /// Reads every row and compares with what should be there; about a microsecond a row.
+    /// Reads every row and every index entry and compares with what should be there; some microseconds a row.
     ///
     /// # Errors
     /// [`RegistryError::Damaged`], SQLite.
     pub fn verify(&self) -> Result<Content, RegistryError> {
         // One view, while the writer goes on.
         let tx = self.db.unchecked_transaction()?;
+        // The pages' own structure, and that every index says what its table says.
+        let structure: String = tx.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
+        if structure != "ok" {
+            return Err(RegistryError::Damaged(structure));
+        }
         let (recorded, found) = (self.recorded()?, Content::read(&tx)?);
         if recorded != found {
             let what = format!("{} rows recorded, {} found, or their content differs", recorded.rows, found.rows);
@@ -337,6 +379,93 @@ impl Registry {
         Ok(query.query_row([pseudonym], |r| r.get(0)).optional()?)
     }
 
+    /// Earlier submissions before `position` that declared this number and left a reference.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn claims(&self, pseudonym: &[u8; 32], before: u64) -> Result<Vec<NumberClaim>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT a.position, s.subject FROM applications a JOIN subjects s ON s.position = a.position
+             WHERE a.identity = ?1 AND a.position < ?2 AND a.status <> 2 ORDER BY a.position",
+        )?;
+        let rows = query.query_map(params![pseudonym, before as i64], |r| {
+            Ok(NumberClaim { position: r.get::<_, i64>(0)? as u64, subject: r.get(1)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The identity numbers' pseudonyms under which a subject is known or was declared.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn numbers_of(&self, subject: &str) -> Result<Vec<[u8; 32]>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT pseudonym FROM identities WHERE subject = ?1
+             UNION SELECT a.identity FROM subjects s JOIN applications a ON a.position = s.position
+             WHERE s.subject = ?1 AND a.identity IS NOT NULL AND a.status <> 2",
+        )?;
+        let rows = query.query_map([subject], |r| r.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What a second person said about an application's missing fingers.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn approval(&self, application: &str) -> Result<Option<bool>, RegistryError> {
+        let mut query = self.db.prepare_cached("SELECT approved FROM approvals WHERE application = ?1")?;
+        Ok(query.query_row([application], |r| r.get(0)).optional()?)
+    }
+
+    /// The policy and calibrations that were adopted last.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn adopted(&self) -> Result<Option<PolicyAdopted>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT time_ms, policy, calibration, face_calibration FROM adopted ORDER BY position DESC LIMIT 1",
+        )?;
+        let row = query.query_row([], |r| {
+            Ok(PolicyAdopted {
+                time_ms: r.get::<_, i64>(0)? as u64,
+                policy: r.get(1)?,
+                calibration: r.get(2)?,
+                face_calibration: r.get(3)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    /// Missing fingers by station and operator, the highest rate first; more than `max` are over the limit.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn exceptions(&self, max: usize) -> Result<Vec<ExceptionRate>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT station, operator, sum(checks), sum(CASE WHEN missing > 0 THEN checks ELSE 0 END),
+             sum(CASE WHEN missing > ?1 THEN checks ELSE 0 END), sum(missing * checks)
+             FROM captures GROUP BY station, operator",
+        )?;
+        let rows = query.query_map([max as i64], |r| {
+            let number = |at: usize| r.get::<_, i64>(at).map(|n| n as u64);
+            let (checks, with_missing) = (number(2)?, number(3)?);
+            Ok(ExceptionRate {
+                station: r.get(0)?,
+                operator: r.get(1)?,
+                checks,
+                with_missing,
+                over_limit: number(4)?,
+                missing_fingers: number(5)?,
+                rate: with_missing as f64 / checks.max(1) as f64,
+            })
+        })?;
+        let mut rates: Vec<ExceptionRate> = rows.collect::<Result<_, _>>()?;
+        rates.sort_by(|a, b| {
+            b.rate.total_cmp(&a.rate).then_with(|| (&a.station, &a.operator).cmp(&(&b.station, &b.operator)))
+        });
+        Ok(rates)
+    }
+
     /// Positions of the references that count to a subject.
     ///
     /// # Errors
@@ -389,19 +518,50 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
         }
         Event::Submitted(s) => {
             let subject = leaves_reference(&record.event).then(|| provisional_subject(record.position));
-            tx.prepare_cached("INSERT OR REPLACE INTO applications VALUES(?1, ?2, ?3, 0, ?4, ?5, NULL, ?6, ?7)")?
-                .execute(params![
-                    s.application,
-                    s.request,
-                    position,
-                    s.time_ms as i64,
-                    s.identity,
-                    subject,
-                    s.supersedes
-                ])?;
+            // Counted only where fingers are asked for.
+            let counted = matches!(s.purpose.finger_rule(), FingerRule::All | FingerRule::Some);
+            let missing = counted.then(|| s.biometrics.missing().len() as i64);
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO applications VALUES(?1, ?2, ?3, 0, ?4, ?5, NULL, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                s.application,
+                s.request,
+                position,
+                s.time_ms as i64,
+                s.identity,
+                subject,
+                s.supersedes,
+                s.station,
+                s.operator,
+                missing
+            ])?;
             if let Some(subject) = &subject {
                 add_subject(subject, position)?;
             }
+            if let Some(missing) = missing {
+                tx.prepare_cached(
+                    "INSERT INTO captures VALUES(?1, ?2, ?3, 1)
+                     ON CONFLICT(station, operator, missing) DO UPDATE SET checks = checks + 1",
+                )?
+                .execute(params![s.station, s.operator, missing])?;
+            }
+        }
+        Event::PolicyAdopted(p) => {
+            tx.prepare_cached("INSERT OR REPLACE INTO adopted VALUES(?1, ?2, ?3, ?4, ?5)")?.execute(params![
+                position,
+                p.time_ms as i64,
+                p.policy,
+                p.calibration,
+                p.face_calibration
+            ])?;
+        }
+        Event::SecondApproval(a) => {
+            tx.prepare_cached("INSERT OR IGNORE INTO approvals VALUES(?1, ?2, ?3)")?.execute(params![
+                a.application,
+                a.approved,
+                a.operator
+            ])?;
         }
         Event::Decided(d) => {
             let submitted = d.submitted as i64;
@@ -417,7 +577,8 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
                     .execute(params![d.application, subject])?;
                 tx.prepare_cached("DELETE FROM subjects WHERE position = ?1")?.execute([submitted])?;
                 add_subject(subject, submitted)?;
-                if d.outcome == Outcome::Clear {
+                // A confirmed holder may have got a new number.
+                if matches!(d.outcome, Outcome::Clear | Outcome::Confirmed) {
                     tx.prepare_cached(
                         "INSERT OR IGNORE INTO identities
                          SELECT identity, position, ?2 FROM applications WHERE code = ?1 AND identity IS NOT NULL",

@@ -1,7 +1,9 @@
 //! What the service is asked and what it answers; the HTTP routes and the command line speak only this.
 
-use duynhat_engine::template::{Biometrics, Outcome, Purpose};
+use duynhat_engine::template::{Biometrics, FaceTemplate, LegalReason, Outcome, Purpose};
 use serde::{Deserialize, Serialize};
+
+use super::Identity;
 
 /// One check, parsed and validated.
 #[derive(Debug)]
@@ -22,28 +24,12 @@ pub struct Submission {
     pub biometrics: Biometrics,
     /// An earlier application that this one replaces; it is withdrawn.
     pub supersedes: Option<String>,
-}
-
-/// An identity number as declared. Zeroised on drop, never printed.
-pub struct Identity(zeroize::Zeroizing<String>);
-
-impl Identity {
-    /// 1 to 32 printable ASCII characters without spaces.
-    pub fn new(text: &str) -> Option<Self> {
-        let ok = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        ok.then(|| Self(zeroize::Zeroizing::new(text.to_owned())))
-    }
-
-    /// The number itself: only the pseudonym function may ask.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Identity(..)")
-    }
+    /// Age in whole years, where the date of birth was given.
+    pub age: Option<u8>,
+    /// Why a card is exchanged or re-issued.
+    pub legal_reason: Option<LegalReason>,
+    /// The portrait read from the applicant's chip: what an account by phone is compared with.
+    pub chip: Vec<FaceTemplate>,
 }
 
 /// Where a check stands.
@@ -68,7 +54,11 @@ pub struct CheckDocument {
     pub subject: Option<String>,
     /// Where the check stands.
     pub status: CheckStatus,
-    /// The decision, once decided: clear, confirmed, duplicate, mismatch, review or recapture.
+    /// Why the station asked, once decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, example = "card_first_issue")]
+    pub purpose: Option<Purpose>,
+    /// The decision, once decided: clear, confirmed, duplicate, mismatch, review, recapture or refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, example = "clear")]
     pub decision: Option<Outcome>,
@@ -81,6 +71,9 @@ pub struct CheckDocument {
     pub position: u64,
     /// References enrolled before this position that reached the review threshold, and the claimed record; best first.
     pub candidates: Vec<CandidateDocument>,
+    /// The comparison with the portrait from the applicant's chip, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub chip: Option<ChipDocument>,
     /// How many references the check was compared with, and the thresholds that held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub basis: Option<DecisionBasis>,
@@ -98,6 +91,8 @@ pub struct Reason {
     pub finger: Option<u8>,
     /// A sentence in English.
     pub text: String,
+    /// The same in Vietnamese.
+    pub text_vi: String,
 }
 
 /// What a decision rested on.
@@ -105,15 +100,26 @@ pub struct Reason {
 pub struct DecisionBasis {
     /// Live references searched (N).
     pub gallery_size: u64,
-    /// Log-likelihood ratio from which a candidate of two or more sources is a duplicate.
+    /// Log-likelihood ratio from which a candidate that has all that the probe has is a duplicate, if two or more
+    /// sources carry it. A candidate that has less has thresholds of its own.
     pub duplicate_threshold: f32,
-    /// Log-likelihood ratio from which a candidate goes to review.
+    /// Log-likelihood ratio from which such a candidate goes to review.
     pub review_threshold: f32,
-    /// Log-likelihood ratio from which the claimed record is the applicant's.
+    /// Log-likelihood ratio from which such a claimed record is the applicant's.
     pub claim_threshold: f32,
+    /// The policy's target: how often a search may call somebody a duplicate who is none.
+    pub duplicate_fpir: f64,
+    /// How often a search may send somebody to review who is none.
+    pub review_fpir: f64,
+    /// How often somebody else's record may pass for the claimed one.
+    pub claim_fmr: f64,
     /// The fingerprint model.
     pub model: String,
-    /// The decision policy's version.
+    /// The finger calibration.
+    pub calibration: String,
+    /// The face calibration.
+    pub face_calibration: String,
+    /// The decision policy's version: its name and the beginning of its digest. Its text is in the log.
     pub policy: String,
     /// Face references that could not be compared because another model made them.
     pub faces_not_comparable: u64,
@@ -130,8 +136,38 @@ pub struct CandidateDocument {
     pub score: f32,
     /// Whether this is the claimed record.
     pub claimed: bool,
+    /// Where the score lies: clear, review or duplicate. Absent in a search that leaves nothing in the log.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub band: Option<String>,
+    /// The thresholds for what this reference has in common with the probe.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub thresholds: Option<ThresholdsDocument>,
     /// Each source's own score and share; the shares of the sources used add up to `score`.
     pub sources: Vec<SourceDocument>,
+}
+
+/// Thresholds for one set of sources at one gallery size.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ThresholdsDocument {
+    /// From this score on a candidate of two or more sources is a duplicate.
+    pub duplicate: f32,
+    /// From this score on a candidate goes to review.
+    pub review: f32,
+    /// From this score on the claimed record is the applicant's.
+    pub claim: f32,
+}
+
+/// The live portrait against the one from the chip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ChipDocument {
+    /// Whether they are of the same person.
+    pub verified: bool,
+    /// Cosine, -1 to 1.
+    pub cosine: f32,
+    /// Natural log-likelihood ratio.
+    pub score: f32,
+    /// From where on it is the same person.
+    pub threshold: f32,
 }
 
 /// One source's part in a candidate's score.

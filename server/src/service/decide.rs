@@ -1,22 +1,28 @@
 //! One check: search, judge, and put the answer into words.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use duynhat_engine::codec::Blob;
-use duynhat_engine::decision::{self, Band, Claimed, GateFinding, Judged};
+use duynhat_engine::decision::{
+    self, Band, Claimed, Exceptions, Judge, Judged, Language, Question, Reason as Cause, Sources, Tails, Thresholds,
+    Verdict,
+};
+use duynhat_engine::face::{self, FaceCalibration};
 use duynhat_engine::finger::screen::ScreenParams;
 use duynhat_engine::finger::{Calibration, Cohort, Model};
 use duynhat_engine::gallery::Snapshot;
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::projection::provisional_subject;
 use duynhat_engine::log::{Decided, Submitted};
-use duynhat_engine::search::{Candidate, Matcher, Probe, SearchOptions, identify};
-use duynhat_engine::template::{Outcome, Purpose};
+use duynhat_engine::search::{Candidate, FaceScore, Matcher, Probe, SearchOptions, identify};
+use duynhat_engine::template::{Biometrics, FaceTemplate, LegalReason, Outcome, Purpose};
 
 use super::writer::internal;
 use super::{
-    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, Reason, ServiceError, Shared, SourceDocument,
+    CandidateDocument, CheckDocument, CheckStatus, ChipDocument, DecisionBasis, Reason, ServiceError, Shared,
+    SourceDocument, ThresholdsDocument,
 };
 
 /// The models that everything in this process works with.
@@ -27,6 +33,10 @@ pub struct Models {
     pub cohort: &'static Cohort,
     /// Calibration.
     pub calibration: &'static Calibration,
+    /// Face calibration.
+    pub faces: FaceCalibration,
+    /// How often strangers reach a score, by both calibrations.
+    pub tails: Tails,
     /// Screen parameters.
     pub params: ScreenParams,
     /// The kernels.
@@ -36,7 +46,21 @@ pub struct Models {
 impl Models {
     /// For the search.
     pub fn matcher(&self) -> Matcher<'_> {
-        Matcher { model: self.model, calibration: self.calibration, params: &self.params, isa: self.isa }
+        Matcher {
+            model: self.model,
+            calibration: self.calibration,
+            faces: &self.faces,
+            params: &self.params,
+            isa: self.isa,
+        }
+    }
+
+    /// Another face calibration.
+    pub fn set_faces(&mut self, faces: FaceCalibration) {
+        if faces.id() != self.faces.id() {
+            self.tails = Tails::new(self.calibration, &faces);
+            self.faces = faces;
+        }
     }
 }
 
@@ -47,8 +71,11 @@ pub(super) struct Job {
     pub purpose: Purpose,
     pub identity: Option<[u8; 32]>,
     pub claimed: Option<[u8; 32]>,
+    pub legal_reason: Option<LegalReason>,
     pub missing: usize,
-    pub findings: Vec<GateFinding>,
+    pub live_faces: Vec<FaceTemplate>,
+    pub chip: Vec<FaceTemplate>,
+    pub findings: Vec<Cause>,
     pub probe: Arc<Probe<'static>>,
     pub started: Instant,
 }
@@ -57,8 +84,9 @@ impl Job {
     pub fn new(
         position: u64,
         s: &Submitted,
-        missing: usize,
-        findings: Vec<GateFinding>,
+        captured: &Biometrics,
+        chip: Vec<FaceTemplate>,
+        findings: Vec<Cause>,
         probe: Probe<'static>,
     ) -> Self {
         Self {
@@ -67,7 +95,10 @@ impl Job {
             purpose: s.purpose,
             identity: s.identity,
             claimed: s.claimed_identity,
-            missing,
+            legal_reason: s.legal_reason,
+            missing: captured.missing.len(),
+            live_faces: if chip.is_empty() { Vec::new() } else { captured.faces.clone() },
+            chip,
             findings,
             probe: Arc::new(probe),
             started: Instant::now(),
@@ -77,7 +108,7 @@ impl Job {
     /// Decides on `snapshot`, which must have applied the submission. Runs on the current rayon pool.
     pub fn decide(&self, shared: &Shared, snapshot: &Snapshot) -> Result<(CheckDocument, Decided), ServiceError> {
         let (mut document, rests_on) =
-            if self.findings.is_empty() { self.search(shared, snapshot)? } else { (self.recapture(), Vec::new()) };
+            if self.findings.is_empty() { self.search(shared, snapshot)? } else { (self.gated(), Vec::new()) };
         document.took_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         let decided = Decided {
             submitted: self.position,
@@ -95,33 +126,32 @@ impl Job {
             application: self.application.clone(),
             subject: None,
             status: CheckStatus::Decided,
+            purpose: Some(self.purpose),
             decision: Some(outcome),
             findings: vec![outcome],
             reasons: Vec::new(),
             position: self.position,
             candidates: Vec::new(),
+            chip: None,
             basis: None,
             took_ms: 0.0,
         }
     }
 
-    fn recapture(&self) -> CheckDocument {
-        let mut document = self.document(Outcome::Recapture);
-        document.reasons = self
-            .findings
-            .iter()
-            .map(|f| Reason { code: f.code().into(), finger: f.finger().map(|p| p.code()), text: f.text() })
-            .collect();
+    /// What the gates refused: to be captured again, or not at all.
+    fn gated(&self) -> CheckDocument {
+        let refused = self.findings.iter().any(|f| f.finding() == Some(Outcome::Refused));
+        let mut document = self.document(if refused { Outcome::Refused } else { Outcome::Recapture });
+        document.reasons = self.findings.iter().map(reason).collect();
         document
     }
 
     fn search(&self, shared: &Shared, snapshot: &Snapshot) -> Result<(CheckDocument, Vec<u64>), ServiceError> {
         let rows_before = snapshot.rows_before(self.position).map_err(internal)?;
-        let (claimed_subject, holder) = {
+        let (claimed_subject, approved) = {
             let registry = shared.registry();
-            let subject_of = |p: &Option<[u8; 32]>| p.as_ref().map(|p| registry.subject_of(p)).transpose();
-            let claimed = subject_of(&self.claimed).map_err(internal)?.flatten();
-            (claimed, subject_of(&self.identity).map_err(internal)?.flatten())
+            let claimed = self.claimed.as_ref().map(|p| registry.subject_of(p)).transpose().map_err(internal)?;
+            (claimed.flatten(), registry.approval(&self.application).map_err(internal)?)
         };
         let mut include = Vec::new();
         if let Some(subject) = &claimed_subject {
@@ -130,56 +160,59 @@ impl Job {
                 include.extend(row.filter(|row| *row < rows_before && snapshot.is_live(*row)));
             }
         }
-        let claimed = match (&self.claimed, include.is_empty()) {
-            (None, _) => Claimed::None,
-            (Some(_), true) => Claimed::Unknown,
-            (Some(_), false) => Claimed::Found,
-        };
         let options = SearchOptions { rows_before, include, ..SearchOptions::default() };
         let found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
+        let chip = self.chip(shared);
+        let claimed = match (&self.claimed, options.include.is_empty(), &chip) {
+            (Some(_), false, _) => Claimed::Found,
+            (Some(_), true, None) => Claimed::Unknown,
+            (_, _, Some(chip)) => Claimed::Chip(chip.verified),
+            (None, _, None) => Claimed::None,
+        };
         let is_claimed = |c: &Candidate| match &claimed_subject {
             Some(claimed) => snapshot.subject(c.row).is_ok_and(|s| s.as_ref() == claimed),
             None => false,
         };
-        let verdict = decision::decide(
-            &shared.policy,
-            self.purpose,
-            found.references,
-            found.candidates,
-            claimed,
-            is_claimed,
-            self.missing,
-        );
-        let mut document = self.document(verdict.outcome);
-        document.findings = verdict.findings.clone();
-        document.reasons =
-            verdict.reasons.iter().map(|(c, t)| Reason { code: (*c).into(), finger: None, text: t.clone() }).collect();
-        // Somebody else's number is no proof of identity, and no innocent accident either.
-        let in_use = holder.filter(|_| self.purpose.leaves_reference() && document.decision == Some(Outcome::Clear));
-        if in_use.is_some() {
-            document.decision = Some(Outcome::Review);
-            document.findings = vec![Outcome::Review];
-            document.reasons.push(Reason {
-                code: "identity_in_use".into(),
-                finger: None,
-                text: "the declared identity number belongs to another subject".into(),
-            });
+        let models = &shared.models;
+        let judge = Judge { policy: &shared.policy, tails: &models.tails, references: found.references };
+        let exceptions = Exceptions { missing: self.missing, approved };
+        let question = Question { purpose: self.purpose, claimed, exceptions, cut: found.faces_cut };
+        let mut verdict = decision::decide(judge, question, found.candidates, is_claimed);
+        if let (Claimed::Found, Some(chip)) = (claimed, &chip)
+            && !chip.verified
+        {
+            verdict.add(Cause::ChipPortraitDiffers);
+            verdict.settle();
         }
+        let mut rests_on = self.numbers(shared, snapshot, &mut verdict, claimed_subject.as_deref())?;
+
+        let mut document = self.document(verdict.outcome);
+        document.findings.clone_from(&verdict.findings);
+        document.reasons = verdict.reasons.iter().map(reason).collect();
+        document.chip = chip;
+        let all = Sources::of_probe(&self.probe, models.calibration, &models.faces);
+        let thresholds = models.tails.thresholds(&shared.policy, found.references, &all);
         document.basis = Some(DecisionBasis {
             gallery_size: found.references,
-            duplicate_threshold: verdict.thresholds.duplicate,
-            review_threshold: verdict.thresholds.review,
-            claim_threshold: verdict.thresholds.claim,
-            model: shared.models.model.id().to_owned(),
-            policy: shared.policy.version.clone(),
+            duplicate_threshold: thresholds.duplicate,
+            review_threshold: thresholds.review,
+            claim_threshold: thresholds.claim,
+            duplicate_fpir: shared.policy.duplicate_fpir,
+            review_fpir: shared.policy.review_fpir,
+            claim_fmr: shared.policy.claim_fmr,
+            model: models.model.id().to_owned(),
+            calibration: models.calibration.id().to_owned(),
+            face_calibration: models.faces.id().to_owned(),
+            policy: shared.policy.version(),
             faces_not_comparable: found.faces_not_comparable,
         });
-        let mut rests_on = Vec::new();
         for judged in verdict.judged.iter().filter(|j| j.claimed || j.band > Band::Clear) {
             let candidate = candidate_document(snapshot, judged)?;
             rests_on.push(candidate.position);
             document.candidates.push(candidate);
         }
+        rests_on.sort_unstable();
+        rests_on.dedup();
         if self.purpose.leaves_reference() {
             document.subject = Some(match document.decision {
                 Some(Outcome::Confirmed) => claimed_subject.unwrap_or_else(|| provisional_subject(self.position)),
@@ -188,18 +221,111 @@ impl Job {
         }
         Ok((document, rests_on))
     }
+
+    /// The live portrait against the chip's; `None` without a chip or without a model that both are of.
+    fn chip(&self, shared: &Shared) -> Option<ChipDocument> {
+        let models = &shared.models;
+        let mut best: Option<FaceScore> = None;
+        let mut compared = 0u16;
+        for live in &self.live_faces {
+            let same = |c: &&FaceTemplate| c.model() == live.model() && c.values().len() == live.values().len();
+            for stored in self.chip.iter().filter(same) {
+                let cosine = face::compare(models.isa, live.values(), stored.values());
+                let (llr, curve) = (models.faces.llr(live.model(), cosine), models.faces.curve_number(live.model()));
+                compared = compared.saturating_add(1);
+                if best.is_none_or(|b| llr > b.llr) {
+                    best = Some(FaceScore { model: 0, cosine, llr, curve, compared: 0 });
+                }
+            }
+        }
+        let best = FaceScore { compared, ..best? };
+        let candidate = Candidate { row: 0, fingers: Vec::new(), faces: vec![best] };
+        let score = decision::fuse(&candidate, &models.tails).score;
+        let threshold = models.tails.thresholds(&shared.policy, 1, &Sources::of(&candidate)).claim;
+        Some(ChipDocument { verified: score >= threshold, cosine: best.cosine, score, threshold })
+    }
+
+    /// Identity numbers: one number claimed by two people, and one person under two numbers. Gives the positions that
+    /// what was found rests on.
+    fn numbers(
+        &self,
+        shared: &Shared,
+        snapshot: &Snapshot,
+        verdict: &mut Verdict,
+        claimed: Option<&str>,
+    ) -> Result<Vec<u64>, ServiceError> {
+        let mut rests_on = Vec::new();
+        let Some(number) = self.identity.as_ref().filter(|_| self.purpose.leaves_reference()) else {
+            return Ok(rests_on);
+        };
+        let registry = shared.registry();
+        let claims = registry.claims(number, self.position).map_err(internal)?;
+        let holder = registry.subject_of(number).map_err(internal)?;
+        let holders: BTreeSet<&str> = claims.iter().map(|c| c.subject.as_str()).chain(holder.as_deref()).collect();
+        let mut same: BTreeSet<String> = BTreeSet::new();
+        let mut alike: BTreeSet<String> = BTreeSet::new();
+        for judged in verdict.judged.iter().filter(|j| !j.claimed && j.band > Band::Clear) {
+            let subject = snapshot.subject(judged.candidate.row).map_err(internal)?.to_string();
+            if judged.band == Band::Duplicate {
+                same.insert(subject.clone());
+            }
+            alike.insert(subject);
+        }
+        if same.iter().any(|subject| holders.contains(subject.as_str())) {
+            verdict.add(Cause::AlreadyEnrolled);
+        }
+        for subject in &same {
+            let numbers = registry.numbers_of(subject).map_err(internal)?;
+            if !numbers.is_empty() && !numbers.contains(number) {
+                verdict.add(Cause::PersonHasAnotherNumber);
+                break;
+            }
+        }
+        let others = |subject: &str| Some(subject) != claimed && !alike.contains(subject);
+        if holders.iter().any(|subject| others(subject)) {
+            verdict.add(Cause::IdentityInUse);
+            rests_on.extend(claims.iter().filter(|c| others(&c.subject)).map(|c| c.position));
+        }
+        let renumbered = self.legal_reason == Some(LegalReason::NewNumber);
+        if self.claimed.as_ref().is_some_and(|claimed| claimed != number) && !renumbered {
+            verdict.add(Cause::NumbersDiffer);
+        }
+        verdict.settle();
+        Ok(rests_on)
+    }
+}
+
+/// A reason in the answer's words.
+pub(super) fn reason(cause: &Cause) -> Reason {
+    Reason {
+        code: cause.code().into(),
+        finger: cause.finger().map(|p| p.code()),
+        text: cause.text(Language::En),
+        text_vi: cause.text(Language::Vi),
+    }
 }
 
 /// A judged candidate in the answer's words.
 pub(super) fn candidate_document(snapshot: &Snapshot, judged: &Judged) -> Result<CandidateDocument, ServiceError> {
     let row = judged.candidate.row;
+    let band = match judged.band {
+        Band::Clear => "clear",
+        Band::Review => "review",
+        Band::Duplicate => "duplicate",
+    };
     Ok(CandidateDocument {
         subject: snapshot.subject(row).map_err(internal)?.to_string(),
         position: snapshot.position_of(row).map_err(internal)?.unwrap_or(0),
         score: judged.fused.score,
         claimed: judged.claimed,
+        band: Some(band.to_owned()),
+        thresholds: Some(thresholds_document(judged.thresholds)),
         sources: sources(&judged.fused),
     })
+}
+
+fn thresholds_document(t: Thresholds) -> ThresholdsDocument {
+    ThresholdsDocument { duplicate: t.duplicate, review: t.review, claim: t.claim }
 }
 
 pub(super) fn sources(fused: &decision::Fused) -> Vec<SourceDocument> {
@@ -207,7 +333,7 @@ pub(super) fn sources(fused: &decision::Fused) -> Vec<SourceDocument> {
         source: if s.finger.is_some() { "finger" } else { "face" }.into(),
         finger: s.finger.map(|p| p.code()),
         score: s.score,
-        llr: s.llr,
+        llr: s.llr(),
     };
     fused.shares.iter().map(source).collect()
 }

@@ -113,7 +113,11 @@ pub(super) fn say_what_is_erased(document: &mut CheckDocument, registry: &Regist
                 "the reference at position {}, which this decision rested on, was erased by the order at position {}",
                 candidate.position, erasure.position
             );
-            document.reasons.push(Reason { code: "rested_on_erased".into(), finger: None, text });
+            let text_vi = format!(
+                "mẫu tham chiếu ở vị trí {} mà quyết định này dựa vào đã bị xóa theo lệnh ở vị trí {}",
+                candidate.position, erasure.position
+            );
+            document.reasons.push(Reason { code: "rested_on_erased".into(), finger: None, text, text_vi });
         }
     }
     Ok(())

@@ -57,6 +57,12 @@ pub enum FolderError {
         /// The journal's folder.
         path: PathBuf,
     },
+    /// The policy or calibration that the log says was adopted can't be read by this build.
+    #[error("the log's last adopted policy or calibration can't be used: {what}; name another with --policy")]
+    Adopted {
+        /// What is wrong.
+        what: String,
+    },
     /// The gallery in the log was made with another model.
     #[error("the gallery was made with fingerprint model {found}; this build has {expected}")]
     Model {
@@ -242,6 +248,20 @@ impl Folder {
         self.gallery.flush(last)?;
         self.seal();
         Ok(())
+    }
+
+    /// Appends one event and brings the projections up to it. For events that belong to opening, before there is a
+    /// writer.
+    ///
+    /// # Errors
+    /// The log or a projection.
+    pub fn append_event(&mut self, event: Event) -> Result<u64, FolderError> {
+        let position = self.journal.append(std::slice::from_ref(&event))?;
+        let record = Record { position, event };
+        self.registry.apply(std::iter::once(&record))?;
+        projection::apply(&mut self.gallery, vec![Applicable::with(record, None)])?;
+        self.gallery.publish(position);
+        Ok(position)
     }
 
     /// The gallery's id.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use duynhat_engine::decision::{Policy, fuse};
+use duynhat_engine::decision::{Policy, Sources, fuse};
 use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::search::{Probe, SearchOptions, identify};
 use duynhat_engine::template::Biometrics;
@@ -40,7 +40,7 @@ pub fn identify_prepared(
     let cosine_min = if request.threshold.is_none() { 0.15 } else { SearchOptions::default().cosine_min };
     let options = SearchOptions { shortlist_min, cosine_min, ..SearchOptions::default() };
     let found = identify(models.matcher(), snapshot, &probe, &options).map_err(internal)?;
-    let mut ranked: Vec<_> = found.candidates.iter().map(|c| (fuse(c), c.row)).collect();
+    let mut ranked: Vec<_> = found.candidates.iter().map(|c| (fuse(c, &models.tails), c.row)).collect();
     ranked.sort_by(|a, b| b.0.score.total_cmp(&a.0.score).then(a.1.cmp(&b.1)));
     // A subject is listed once, by its best reference.
     let mut candidates: Vec<CandidateDocument> = Vec::new();
@@ -62,6 +62,8 @@ pub fn identify_prepared(
             position: snapshot.position_of(row).map_err(internal)?.unwrap_or(0),
             score: fused.score,
             claimed: false,
+            band: None,
+            thresholds: None,
             sources: sources(&fused),
         });
     }
@@ -106,12 +108,16 @@ pub fn verify_rows(
 ) -> Result<VerifyDocument, ServiceError> {
     let probe = Probe::new(models.model, &models.params, prepared);
     let found = duynhat_engine::search::compare_rows(models.matcher(), snapshot, &probe, rows).map_err(internal)?;
-    let best = found.iter().map(fuse).max_by(|a, b| a.score.total_cmp(&b.score));
-    let best = best.ok_or(ServiceError::NotFound { what: "subject" })?;
-    let threshold = policy.thresholds(1).claim;
+    // Of several references the one that is furthest above its own threshold, or the least below.
+    let judged = found.iter().map(|candidate| {
+        let threshold = models.tails.thresholds(policy, 1, &Sources::of(candidate)).claim;
+        (fuse(candidate, &models.tails), threshold)
+    });
+    let best = judged.max_by(|a, b| (a.0.score - a.1).total_cmp(&(b.0.score - b.1)));
+    let (best, threshold) = best.ok_or(ServiceError::NotFound { what: "subject" })?;
     Ok(VerifyDocument {
         subject,
-        verified: best.score >= threshold,
+        verified: best.score >= threshold && !best.shares.is_empty(),
         score: best.score,
         threshold,
         sources: sources(&best),

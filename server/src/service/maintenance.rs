@@ -2,16 +2,19 @@
 //! damage before a search does.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use duynhat_engine::log::segment;
+use duynhat_engine::storage::key_in_use;
 
 use super::erasure::{carry_out, is_due};
 use super::writer::{Command, internal};
 use super::{Service, ServiceError, Shared, log_dir, registry_path};
+use crate::backup::{self, MakeOptions};
 use crate::registry::Registry;
 
 /// How often the thread looks around.
@@ -22,19 +25,26 @@ const ERASURES_EVERY: Duration = Duration::from_secs(30);
 const ROUND_PAUSE: Duration = Duration::from_secs(60);
 /// How long a failed round of erasures waits before the next try.
 const RETRY: Duration = Duration::from_secs(300);
+/// Generations of a backup that are kept.
+const KEEP: usize = 7;
 
 /// How a server looks after its data folder.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MaintenanceOptions {
     /// An erasure is carried out at the latest this long after it was ordered.
     pub erase_within: Duration,
     /// Bytes that are read again each second to verify their checksums; 0 turns it off.
     pub verify_bytes_per_s: u64,
+    /// Where backups are made, if anywhere.
+    pub backup: Option<PathBuf>,
+    /// How often; after a round of erasures there is one more.
+    pub backup_every: Duration,
 }
 
 impl Default for MaintenanceOptions {
     fn default() -> Self {
-        Self { erase_within: Duration::from_secs(24 * 3600), verify_bytes_per_s: 8 << 20 }
+        let day = Duration::from_secs(24 * 3600);
+        Self { erase_within: day, verify_bytes_per_s: 8 << 20, backup: None, backup_every: day }
     }
 }
 
@@ -46,7 +56,7 @@ impl Service {
     pub fn look_after(&self, options: MaintenanceOptions) -> Result<(), ServiceError> {
         let (shared, sender) = (self.shared.clone(), self.sender()?);
         let thread = std::thread::Builder::new().name("maintenance".into());
-        let thread = thread.spawn(move || run(&shared, &sender, options)).map_err(internal)?;
+        let thread = thread.spawn(move || run(&shared, &sender, &options)).map_err(internal)?;
         *self.maintenance.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
@@ -58,16 +68,27 @@ impl Service {
     }
 }
 
-fn run(shared: &Arc<Shared>, sender: &Sender<Command>, options: MaintenanceOptions) {
+fn run(shared: &Arc<Shared>, sender: &Sender<Command>, options: &MaintenanceOptions) {
     let mut next_erasures = Instant::now();
+    let mut next_backup = Instant::now();
     let mut verification = Verification::default();
     while !shared.closing.load(Ordering::Acquire) {
         if Instant::now() >= next_erasures {
             next_erasures = Instant::now() + ERASURES_EVERY;
-            if let Err(error) = erase_in_time(shared, sender, options.erase_within) {
-                tracing::error!(%error, "erasures could not be carried out; they are tried again");
-                next_erasures = Instant::now() + RETRY;
+            match erase_in_time(shared, sender, options.erase_within) {
+                Ok(false) => {}
+                // What is erased here must leave the backup's newest generation too.
+                Ok(true) => next_backup = Instant::now(),
+                Err(error) => {
+                    tracing::error!(%error, "erasures could not be carried out; they are tried again");
+                    next_erasures = Instant::now() + RETRY;
+                }
             }
+        }
+        if let Some(dir) = &options.backup
+            && Instant::now() >= next_backup
+        {
+            next_backup = Instant::now() + back_up(shared, dir, options.backup_every);
         }
         let pause = if options.verify_bytes_per_s == 0 { TICK } else { verification.step(shared, options) };
         let until = Instant::now() + pause;
@@ -81,16 +102,33 @@ fn run(shared: &Arc<Shared>, sender: &Sender<Command>, options: MaintenanceOptio
     }
 }
 
-fn erase_in_time(shared: &Arc<Shared>, sender: &Sender<Command>, within: Duration) -> Result<(), ServiceError> {
+/// Whether there was anything to carry out.
+fn erase_in_time(shared: &Arc<Shared>, sender: &Sender<Command>, within: Duration) -> Result<bool, ServiceError> {
     if !is_due(shared, within)? {
-        return Ok(());
+        return Ok(false);
     }
     let started = Instant::now();
     let done = carry_out(shared, sender)?;
     let (orders, records, stripes) = (done.orders, done.records, done.stripes);
     let seconds = started.elapsed().as_secs_f64();
     tracing::info!(orders, records, stripes, seconds, "erasures carried out");
-    Ok(())
+    Ok(true)
+}
+
+/// Makes a backup, and says when the next one is due.
+fn back_up(shared: &Shared, dir: &Path, every: Duration) -> Duration {
+    let options = MakeOptions { key: key_in_use(), keep: KEEP, with_identity_key: false, alone: false };
+    match backup::make(&shared.dir, dir, &options) {
+        Ok(made) => {
+            let (generation, position, bytes_written) = (made.generation, made.position, made.bytes_written);
+            tracing::info!(generation, position, bytes_written, "backup made");
+            every
+        }
+        Err(error) => {
+            tracing::error!(%error, "no backup could be made; it is tried again");
+            RETRY.min(every)
+        }
+    }
 }
 
 /// One round after the other: the closed segments, the blocks, the registry.
@@ -113,7 +151,7 @@ enum Stage {
 
 impl Verification {
     /// Verifies one thing and says how long to rest after it.
-    fn step(&mut self, shared: &Shared, options: MaintenanceOptions) -> Duration {
+    fn step(&mut self, shared: &Shared, options: &MaintenanceOptions) -> Duration {
         let found = match self.stage {
             Stage::Segments => self.segment(shared),
             Stage::Blocks => self.block(shared),

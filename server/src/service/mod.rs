@@ -7,7 +7,9 @@
 mod api;
 mod decide;
 mod erasure;
+mod explain;
 mod folder;
+mod identity;
 mod key;
 mod lookup;
 mod maintenance;
@@ -22,15 +24,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use duynhat_engine::codec;
-use duynhat_engine::decision::{GateFinding, Policy, gate};
+use duynhat_engine::decision::{Applicant, GateInput, Policy, Reason as Cause, Tails, gate};
+use duynhat_engine::face::FaceCalibration;
 use duynhat_engine::finger::screen::ScreenParams;
 use duynhat_engine::finger::{Calibration, Cohort, Model};
 use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
-use duynhat_engine::log::{Enrolled, Event, StoredBiometrics, Submitted};
+use duynhat_engine::log::{Enrolled, Event, PolicyAdopted, SecondApproval, StoredBiometrics, Submitted};
 use duynhat_engine::search::Probe;
 use duynhat_engine::storage::{self, Storage};
-use duynhat_engine::template::{Outcome, Purpose};
+use duynhat_engine::template::{Biometrics, Outcome, Purpose};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -38,11 +41,14 @@ pub use api::*;
 pub use decide::Models;
 pub(crate) use erasure::without_erased;
 pub use erasure::{CarriedOut, ERASED_SUBJECT, EraseRequest, EraseTarget, ErasureDocument};
+pub use explain::explain;
 pub use folder::{Folder, FolderError, ReadOnly, Remake, gallery_dir, log_dir, registry_path};
+pub use identity::{Date, Identity, IdentityFault, Sex};
 pub use key::PseudonymKey;
 pub use lookup::{identify_prepared, verify_rows};
 pub use maintenance::MaintenanceOptions;
 
+pub use crate::registry::ExceptionRate;
 use crate::registry::{Application, Registry, Stage};
 use decide::Job;
 use lookup::{usable, verify};
@@ -61,6 +67,8 @@ impl Models {
             model,
             cohort: Cohort::shipped(),
             calibration: Calibration::shipped(),
+            tails: Tails::new(Calibration::shipped(), FaceCalibration::shipped()),
+            faces: FaceCalibration::shipped().clone(),
             params: ScreenParams::from_tolerance(tolerance).or_else(|_| default()).unwrap_or_else(|_| unreachable!()),
             isa: Isa::from_environment()?,
         })
@@ -74,8 +82,10 @@ pub struct ServiceOptions {
     pub threads: usize,
     /// Checks that may wait for a decision; one more is refused.
     pub pending_max: usize,
-    /// The decision policy.
-    pub policy: Policy,
+    /// The decision policy from here on; `None` for the one that the log says was adopted last, or the shipped one.
+    pub policy: Option<Policy>,
+    /// The face calibration from here on; `None` as for the policy.
+    pub face_calibration: Option<FaceCalibration>,
     /// Where journal and gallery lie; tests put faults here.
     pub storage: Arc<dyn Storage>,
 }
@@ -83,7 +93,7 @@ pub struct ServiceOptions {
 impl Default for ServiceOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { threads, pending_max: 512, policy: Policy::default(), storage: storage::disk() }
+        Self { threads, pending_max: 512, policy: None, face_calibration: None, storage: storage::disk() }
     }
 }
 
@@ -132,7 +142,7 @@ impl Service {
     ///
     /// # Errors
     /// Another process has it, damage with file and offset, I/O.
-    pub fn open(dir: &Path, models: Models, options: ServiceOptions) -> Result<Self, FolderError> {
+    pub fn open(dir: &Path, mut models: Models, options: ServiceOptions) -> Result<Self, FolderError> {
         let io = |source| FolderError::Io { path: dir.to_owned(), source };
         let pool = |name: &'static str| {
             rayon::ThreadPoolBuilder::new()
@@ -144,14 +154,15 @@ impl Service {
         let (pool, writer_pool) = (pool("search")?, pool("layout")?);
         let storage = options.storage.clone();
         let remake = Remake::default();
-        let folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort, remake))?;
+        let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort, remake))?;
+        let policy = adopt(&mut folder, &mut models, &options)?;
         let registry = Registry::open_to_read(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;
         let key = PseudonymKey::open(&dir.join("keys").join("identity.key")).map_err(io)?;
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             models,
-            policy: options.policy,
+            policy,
             pool,
             writer_pool,
             published: folder.published(),
@@ -240,6 +251,73 @@ impl Service {
         let again = self.command(|reply| Command::Withdraw { application: code, reply }).await?;
         self.again(&again);
         self.document(application).await
+    }
+
+    /// A second person says whether a check's missing fingers may pass; it is decided anew.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`]; [`ServiceError::State`] when no approval is waited for, one was given, or the operator
+    /// is the one who submitted the check.
+    pub async fn approve(
+        &self,
+        application: &str,
+        operator: &str,
+        approved: bool,
+    ) -> Result<CheckDocument, ServiceError> {
+        self.accepting()?;
+        let state = |text: &str| Err(ServiceError::State(text.to_owned()));
+        let found = self.shared.registry().application(application).map_err(internal)?;
+        let found = found.ok_or(ServiceError::NotFound { what: "application" })?;
+        let position = found.position;
+        let document = render(application, found)?;
+        if self.shared.registry().approval(application).map_err(internal)?.is_some() {
+            return state("a second person has already decided on the missing fingers");
+        }
+        let waits = document.reasons.iter().any(|r| r.code == "many_fingers_missing");
+        if document.status != CheckStatus::Decided || !waits {
+            return state("the application waits for no second person's approval");
+        }
+        let shared = self.shared.clone();
+        let record = self.on_pool(move || Folder::record(&shared.dir, position)).await?.map_err(internal)?;
+        let Some(Event::Submitted(submitted)) = record.map(|r| r.event) else { return Err(ServiceError::Internal) };
+        if submitted.operator == operator {
+            return state("the second person must be another than the one who submitted the check");
+        }
+        let approval = SecondApproval {
+            submitted: position,
+            application: application.to_owned(),
+            operator: operator.to_owned(),
+            approved,
+            time_ms: now_ms(),
+        };
+        self.command(|reply| Command::Approve { approval, reply }).await?;
+        let (reply, answer) = oneshot::channel();
+        let (shared, sender) = (self.shared.clone(), self.sender()?);
+        let counted = Counted::new(&shared);
+        let done: Done = Box::new(move |result| {
+            drop(counted);
+            // Nobody may be waiting any more.
+            let _ = reply.send(result);
+        });
+        self.shared.pool.spawn(move || match restore(&shared, position) {
+            Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+            Ok(None) => done(Err(ServiceError::Internal)),
+            Err(error) => done(Err(error)),
+        });
+        answer.await.map_err(|_| ServiceError::Internal)?
+    }
+
+    /// The policy that decisions follow.
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    /// Missing fingers by station and operator, those with the highest rate first.
+    ///
+    /// # Errors
+    /// The registry can't be read.
+    pub fn exceptions(&self) -> Result<Vec<ExceptionRate>, ServiceError> {
+        self.shared.registry().exceptions(self.shared.policy.missing_max).map_err(internal)
     }
 
     /// Searches without leaving anything in the log.
@@ -383,10 +461,12 @@ impl Service {
     fn digest(&self, s: &Submission) -> [u8; 32] {
         let pseudonym = |i: &Option<Identity>| i.as_ref().map(|i| self.shared.key.pseudonym(i));
         let stored = StoredBiometrics::from(&s.biometrics);
+        let chip = StoredBiometrics::from(&Biometrics { faces: s.chip.clone(), ..Biometrics::default() });
         let all = (
             (&s.application, s.purpose, &s.station, &s.operator, &s.supersedes),
             (pseudonym(&s.identity), pseudonym(&s.claimed_identity)),
-            &stored,
+            (&stored, &chip),
+            (s.age, s.legal_reason),
         );
         // Encoding fails only for types of unknown length; these have one.
         Sha256::digest(codec::encode(&all).unwrap_or_default()).into()
@@ -457,6 +537,38 @@ impl Drop for Counted {
     }
 }
 
+/// Adopts what the options name, or what the log says was adopted last, or what this build ships. Whatever is new goes
+/// into the log, so that every decision can be told by what it followed.
+fn adopt(folder: &mut Folder, models: &mut Models, options: &ServiceOptions) -> Result<Policy, FolderError> {
+    let last = folder.registry.adopted()?;
+    let invalid = |what: String| FolderError::Adopted { what };
+    let policy = match (&options.policy, &last) {
+        (Some(policy), _) => policy.clone(),
+        (None, Some(last)) => Policy::from_toml(&last.policy).map_err(|e| invalid(e.to_string()))?,
+        (None, None) => Policy::default(),
+    };
+    let faces = match (&options.face_calibration, &last) {
+        (Some(faces), _) => FaceCalibration::shipped().clone().with(faces),
+        (None, Some(last)) if !last.face_calibration.is_empty() => {
+            FaceCalibration::from_json(last.face_calibration.as_bytes()).map_err(|e| invalid(e.to_string()))?
+        }
+        (None, _) => FaceCalibration::shipped().clone(),
+    };
+    let shipped = faces.id() == FaceCalibration::shipped().id();
+    let now = PolicyAdopted {
+        time_ms: now_ms(),
+        policy: policy.text().to_owned(),
+        calibration: models.calibration.id().to_owned(),
+        face_calibration: if shipped { String::new() } else { faces.to_json().map_err(|e| invalid(e.to_string()))? },
+    };
+    let same = |last: &PolicyAdopted| PolicyAdopted { time_ms: now.time_ms, ..last.clone() } == now;
+    if !last.as_ref().is_some_and(same) {
+        folder.append_event(Event::PolicyAdopted(now))?;
+    }
+    models.set_faces(faces);
+    Ok(policy)
+}
+
 fn build(
     shared: &Shared,
     submission: Submission,
@@ -464,7 +576,8 @@ fn build(
 ) -> Result<(Submitted, Prepared, Job), ServiceError> {
     let models = &shared.models;
     let prepared = Prepared::new(models.model, models.cohort, &submission.biometrics);
-    let findings = gate(&shared.policy, submission.purpose, &submission.biometrics, &prepared);
+    let findings = judge_capture(shared, submission.purpose, submission.age, &submission.biometrics, &prepared);
+    let chip = Biometrics { faces: submission.chip, ..Biometrics::default() };
     let submitted = Submitted {
         application: submission.application,
         request,
@@ -474,13 +587,26 @@ fn build(
         identity: submission.identity.as_ref().map(|i| shared.key.pseudonym(i)),
         claimed_identity: submission.claimed_identity.as_ref().map(|i| shared.key.pseudonym(i)),
         supersedes: submission.supersedes,
+        age: submission.age,
+        legal_reason: submission.legal_reason,
         usable: findings.is_empty(),
         time_ms: now_ms(),
         biometrics: StoredBiometrics::from(&submission.biometrics),
+        chip: (!chip.faces.is_empty()).then(|| StoredBiometrics::from(&chip)),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    let job = Job::new(0, &submitted, submission.biometrics.missing.len(), findings, probe);
+    let job = Job::new(0, &submitted, &submission.biometrics, chip.faces, findings, probe);
     Ok((submitted, prepared, job))
+}
+
+fn judge_capture(
+    shared: &Shared,
+    purpose: Purpose,
+    age: Option<u8>,
+    given: &Biometrics,
+    prepared: &Prepared,
+) -> Vec<Cause> {
+    gate(&shared.policy, GateInput { purpose, applicant: Applicant { age }, given, prepared })
 }
 
 /// A job from the log.
@@ -490,12 +616,16 @@ fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> 
     let models = &shared.models;
     let biometrics = submitted.biometrics.restore().map_err(internal)?;
     let prepared = Prepared::new(models.model, models.cohort, &biometrics);
-    let findings: Vec<GateFinding> = match submitted.usable {
+    let findings: Vec<Cause> = match submitted.usable {
         true => Vec::new(),
-        false => gate(&shared.policy, submitted.purpose, &biometrics, &prepared),
+        false => judge_capture(shared, submitted.purpose, submitted.age, &biometrics, &prepared),
+    };
+    let chip = match &submitted.chip {
+        Some(chip) => chip.restore().map_err(internal)?.faces,
+        None => Vec::new(),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    Ok(Some(Job::new(position, &submitted, biometrics.missing.len(), findings, probe)))
+    Ok(Some(Job::new(position, &submitted, &biometrics, chip, findings, probe)))
 }
 
 type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;
@@ -549,6 +679,14 @@ fn count(purpose: Purpose, document: &CheckDocument) {
     metrics::histogram!("duynhat_check_decision_seconds", "purpose" => purpose.as_str()).record(seconds);
 }
 
+/// An application's answer as it stands.
+///
+/// # Errors
+/// The stored answer can't be read.
+pub fn rendered(code: &str, application: Application) -> Result<CheckDocument, ServiceError> {
+    render(code, application)
+}
+
 fn render(code: &str, application: Application) -> Result<CheckDocument, ServiceError> {
     let mut document = match application.document {
         Some(mut bytes) => simd_json::serde::from_slice(&mut bytes).map_err(internal)?,
@@ -566,11 +704,13 @@ fn pending_document(application: &str, position: u64) -> CheckDocument {
         application: application.to_owned(),
         subject: None,
         status: CheckStatus::Pending,
+        purpose: None,
         decision: None::<Outcome>,
         findings: Vec::new(),
         reasons: Vec::new(),
         position,
         candidates: Vec::new(),
+        chip: None,
         basis: None,
         took_ms: 0.0,
     }

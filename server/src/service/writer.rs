@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use duynhat_engine::gallery::{Flushed, Prepared, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable};
-use duynhat_engine::log::{Decided, Enrolled, Event, EventLog, LogError, Record, Submitted, Withdrawn, gather};
+use duynhat_engine::log::{
+    Decided, Enrolled, Event, EventLog, LogError, Record, SecondApproval, Submitted, Withdrawn, gather,
+};
 use tokio::sync::oneshot;
 
 use super::folder::Folder;
@@ -59,6 +61,11 @@ pub(super) enum Command {
     Withdraw {
         application: String,
         reply: Reply<Vec<u64>>,
+    },
+    /// A second person's word; the first one counts.
+    Approve {
+        approval: SecondApproval,
+        reply: Reply<()>,
     },
     Enrol {
         references: Vec<(Enrolled, Prepared)>,
@@ -398,6 +405,7 @@ fn refuse(command: Command, error: ServiceError) {
         Command::Submit { reply, .. } => drop(reply.send(Err(error))),
         Command::Decide { reply, .. } => reply(Err(error)),
         Command::Withdraw { reply, .. } => drop(reply.send(Err(error))),
+        Command::Approve { reply, .. } => drop(reply.send(Err(error))),
         Command::Enrol { reply, .. } => drop(reply.send(Err(error))),
         Command::Maintain(work) => work(Err(error)),
         Command::Close => {}
@@ -478,6 +486,10 @@ impl Group {
                     self.held.push(Held::Reply(Box::new(move |r| drop(reply.send(r.map(|()| again))))));
                 }
             },
+            Command::Approve { approval, reply } => match self.approve(folder, approval) {
+                Err(error) => drop(reply.send(Err(error))),
+                Ok(()) => self.held.push(Held::Reply(Box::new(move |r| drop(reply.send(r))))),
+            },
             Command::Enrol { references, reply } => {
                 let first = self.next_position(folder);
                 self.records.extend(references.into_iter().map(|(e, p)| (Event::Enrolled(e), Some(p))));
@@ -542,6 +554,21 @@ impl Group {
         let again = folder.registry.resting_on(found.position).map_err(internal)?;
         self.records.push((Event::Withdrawn(Withdrawn { submitted: found.position, application }), None));
         Ok(again)
+    }
+
+    fn approve(&mut self, folder: &Folder, approval: SecondApproval) -> Result<(), ServiceError> {
+        let code = &approval.application;
+        let found = self.application(folder, code)?.ok_or(ServiceError::NotFound { what: "application" })?;
+        if found.stage == Stage::Withdrawn {
+            return Err(ServiceError::State("the application is withdrawn".into()));
+        }
+        let same = |(e, _): &(Event, Option<Prepared>)| matches!(e, Event::SecondApproval(a) if a.application == *code);
+        if self.records.iter().any(same) || folder.registry.approval(code).map_err(internal)?.is_some() {
+            let text = "a second person has already decided on the missing fingers";
+            return Err(ServiceError::State(text.into()));
+        }
+        self.records.push((Event::SecondApproval(approval), None));
+        Ok(())
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Request {
     pub identity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legal_reason: Option<&'static str>,
     pub fingers: Vec<Finger>,
     pub faces: Vec<Face>,
     pub missing: Vec<MissingFinger>,
@@ -63,9 +65,11 @@ pub(super) fn subject(index: u64) -> String {
     format!("P{index:07}")
 }
 
-/// A made-up identity number.
+/// A made-up identity number, plausible and a different one for every person of the demonstration.
 pub(super) fn identity(index: u64) -> String {
-    format!("0{:011}", 1_000_000_000 + index)
+    // Newcomers of scenario k are numbered from k * NEWCOMERS: two million people of the gallery, then each scenario's.
+    let serial = index % NEWCOMERS + (index / NEWCOMERS) * 2_000_000;
+    format!("0010{:02}{:06}", 30 + serial / 1_000_000 % 70, serial % 1_000_000)
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -192,6 +196,7 @@ fn request(
         operator: format!("OP-{:02}", n % 50),
         identity,
         claimed_identity,
+        legal_reason: (purpose == "card_exchange").then_some("own_request"),
         fingers: b.fingers.iter().map(finger).collect(),
         faces: b
             .faces
