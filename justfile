@@ -24,6 +24,10 @@ bench filter="":
 demo *arguments:
     cargo run --release --locked -- demo {{ arguments }}
 
+# predicted against measured false positives of synthetic strangers; minutes
+thresholds people="4000":
+    DUYNHAT_PEOPLE={{ people }} cargo test --release --locked -p duynhat-tests --test thresholds_hold -- --nocapture
+
 # error rates over the collections in $DUYNHAT_DATA/finger
 eval:
     cargo run --release --locked -- evaluate finger {{ data }}/finger/* --out {{ out }}/evaluate-finger

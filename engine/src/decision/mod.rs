@@ -57,6 +57,8 @@ pub struct Fused {
     pub score: f32,
     /// The sum without the strongest source: what carries a duplicate besides it.
     pub without_strongest: f32,
+    /// Whether a modality was left out because it speaks against while the other one speaks for.
+    pub disagree: bool,
     /// Each source, fingers first.
     pub shares: Vec<SourceShare>,
 }
@@ -93,7 +95,8 @@ pub fn fuse(candidate: &Candidate, tails: &Tails) -> Fused {
     }
     let total: i32 = shares.iter().map(|s| s.centi).sum();
     let strongest = shares.iter().map(|s| s.centi).fold(0, i32::max);
-    Fused { score: total as f32 / 100.0, without_strongest: (total - strongest) as f32 / 100.0, shares }
+    let disagree = drop_fingers || drop_faces;
+    Fused { score: total as f32 / 100.0, without_strongest: (total - strongest) as f32 / 100.0, disagree, shares }
 }
 
 #[cfg(test)]
