@@ -63,6 +63,16 @@ pub enum FolderError {
         /// What is wrong.
         what: String,
     },
+    /// A projection has applied more than there is in the log: an older log was put beside it, or its end was given up.
+    #[error("{}: has applied position {applied}, but the log ends at {last}; remove it to have it made anew", path.display())]
+    Ahead {
+        /// The projection.
+        path: PathBuf,
+        /// What it has applied.
+        applied: u64,
+        /// The last position in the log.
+        last: u64,
+    },
     /// The gallery in the log was made with another model.
     #[error("the gallery was made with fingerprint model {found}; this build has {expected}")]
     Model {
@@ -196,7 +206,13 @@ impl Folder {
             _ => None,
         };
         let (mut registry, repaired) = open_registry(dir, id, last_digest.as_ref(), remake.registry)?;
-        let from = gallery.replay_from().min(registry.applied()? + 1);
+        let (registry_applied, last) = (registry.applied()?, journal.last_position());
+        let projections = [(registry_path(dir), registry_applied), (gallery_dir(dir), gallery.replay_from() - 1)];
+        // New events would get positions that it takes for applied.
+        if let Some((path, applied)) = projections.into_iter().find(|(_, applied)| *applied > last) {
+            return Err(FolderError::Ahead { path, applied, last });
+        }
+        let from = gallery.replay_from().min(registry_applied + 1);
         let mut reader = JournalReader::open(&logs, from)?;
         loop {
             let records = reader.by_ref().take(REPLAY_BATCH).collect::<Result<Vec<_>, _>>()?;
