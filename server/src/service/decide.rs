@@ -19,6 +19,7 @@ use duynhat_engine::log::{Decided, Submitted};
 use duynhat_engine::search::{Candidate, FaceScore, Matcher, Probe, SearchOptions, identify};
 use duynhat_engine::template::{Biometrics, FaceTemplate, LegalReason, Outcome, Purpose};
 
+use super::growth::Growth;
 use super::writer::internal;
 use super::{
     CandidateDocument, CheckDocument, CheckStatus, ChipDocument, DecisionBasis, Reason, ServiceError, Shared,
@@ -72,8 +73,8 @@ pub(super) struct Job {
     pub identity: Option<[u8; 32]>,
     pub claimed: Option<[u8; 32]>,
     pub legal_reason: Option<LegalReason>,
-    pub missing: usize,
-    pub live_faces: Vec<FaceTemplate>,
+    pub time_ms: u64,
+    pub captured: Biometrics,
     pub chip: Vec<FaceTemplate>,
     pub findings: Vec<Cause>,
     pub probe: Arc<Probe<'static>>,
@@ -84,7 +85,7 @@ impl Job {
     pub fn new(
         position: u64,
         s: &Submitted,
-        captured: &Biometrics,
+        captured: Biometrics,
         chip: Vec<FaceTemplate>,
         findings: Vec<Cause>,
         probe: Probe<'static>,
@@ -96,8 +97,8 @@ impl Job {
             identity: s.identity,
             claimed: s.claimed_identity,
             legal_reason: s.legal_reason,
-            missing: captured.missing.len(),
-            live_faces: if chip.is_empty() { Vec::new() } else { captured.faces.clone() },
+            time_ms: s.time_ms,
+            captured,
             chip,
             findings,
             probe: Arc::new(probe),
@@ -161,7 +162,21 @@ impl Job {
             }
         }
         let options = SearchOptions { rows_before, include, ..SearchOptions::default() };
-        let found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
+        let mut found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
+        let minors = shared.registry().minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
+        if !minors.is_empty() && !self.captured.fingers.is_empty() {
+            let growth = Growth {
+                models: &shared.models,
+                snapshot,
+                captured: &self.captured,
+                probe: &self.probe,
+                time_ms: self.time_ms,
+                rows_before,
+                include: &options.include,
+                step: shared.policy.growth_step,
+            };
+            growth.search(&minors, &mut found.candidates)?;
+        }
         let chip = self.chip(shared);
         let claimed = match (&self.claimed, options.include.is_empty(), &chip) {
             (Some(_), false, _) => Claimed::Found,
@@ -175,7 +190,7 @@ impl Job {
         };
         let models = &shared.models;
         let judge = Judge { policy: &shared.policy, tails: &models.tails, references: found.references };
-        let exceptions = Exceptions { missing: self.missing, approved };
+        let exceptions = Exceptions { missing: self.captured.missing.len(), approved };
         let question = Question { purpose: self.purpose, claimed, exceptions, cut: found.faces_cut };
         let mut verdict = decision::decide(judge, question, found.candidates, is_claimed);
         if let (Claimed::Found, Some(chip)) = (claimed, &chip)
@@ -227,7 +242,7 @@ impl Job {
         let models = &shared.models;
         let mut best: Option<FaceScore> = None;
         let mut compared = 0u16;
-        for live in &self.live_faces {
+        for live in &self.captured.faces {
             let same = |c: &&FaceTemplate| c.model() == live.model() && c.values().len() == live.values().len();
             for stored in self.chip.iter().filter(same) {
                 let cosine = face::compare(models.isa, live.values(), stored.values());
