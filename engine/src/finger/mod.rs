@@ -12,7 +12,7 @@ pub mod screen;
 
 pub(crate) use calibration::pair_name;
 pub use calibration::{
-    CALIBRATION_FORMAT, CURVE_DEFAULT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr, evidence,
+    CALIBRATION_FORMAT, CURVE_DEFAULT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr, evidence, finger_kind,
 };
 pub use cohort::{COHORT_PRINTS_MAX, COHORT_PRINTS_MIN, Cohort, CohortError, CohortStatistics, normalise};
 pub(crate) use cohort::{SCORE_FLOOR, SPREAD_MIN};

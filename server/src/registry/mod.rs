@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS approvals(application TEXT PRIMARY KEY, approved INTE
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS captures(station TEXT NOT NULL, operator TEXT NOT NULL, missing INTEGER NOT NULL,
     checks INTEGER NOT NULL, PRIMARY KEY(station, operator, missing)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS minors(position INTEGER PRIMARY KEY, age INTEGER NOT NULL, time_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS adopted(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, policy TEXT NOT NULL,
     calibration TEXT NOT NULL, face_calibration TEXT NOT NULL);
 ";
@@ -90,6 +91,20 @@ pub struct NumberClaim {
     /// The subject that its reference counts to.
     pub subject: String,
 }
+
+/// A reference of somebody who was not yet grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minor {
+    /// Position of the submission.
+    pub position: u64,
+    /// Age in whole years.
+    pub age: u8,
+    /// When, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+/// Younger than this people may still grow.
+const GROWN: u8 = 21;
 
 /// Missing fingers at one station, by one operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -432,6 +447,20 @@ impl Registry {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// References before `position` of people who were younger than `below` when they were enrolled.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn minors(&self, below: u8, before: u64) -> Result<Vec<Minor>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT position, age, time_ms FROM minors WHERE age < ?1 AND position < ?2 ORDER BY position",
+        )?;
+        let rows = query.query_map(params![below, before as i64], |r| {
+            Ok(Minor { position: r.get::<_, i64>(0)? as u64, age: r.get(1)?, time_ms: r.get::<_, i64>(2)? as u64 })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// What a second person said about an application's missing fingers.
     ///
     /// # Errors
@@ -562,6 +591,13 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             ])?;
             if let Some(subject) = &subject {
                 add_subject(subject, position)?;
+                if let Some(age) = s.age.filter(|age| *age < GROWN) {
+                    tx.prepare_cached("INSERT OR IGNORE INTO minors VALUES(?1, ?2, ?3)")?.execute(params![
+                        position,
+                        age,
+                        s.time_ms as i64
+                    ])?;
+                }
             }
             if let Some(missing) = missing {
                 tx.prepare_cached(
