@@ -83,3 +83,8 @@ deny:
 # everything CI does, with the time of each step
 ci:
     .ci/run
+
+# import, opening, checks, backup and rebuild with N people; about 40 KB of disk a person, left behind in `folder`
+at-scale people folder:
+    cargo build --release --locked
+    benches/at_scale.sh {{ people }} {{ folder }} target/release/duynhat

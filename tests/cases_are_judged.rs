@@ -269,6 +269,6 @@ async fn a_hand_lent_to_a_stranger_does_not_open_the_record() {
     };
     let answer = service.check(exchange, WAIT).await.unwrap();
     assert_eq!(answer.decision, Some(Outcome::Review), "{answer:#?}");
-    assert!(answer.reasons.iter().any(|r| r.code == "face_differs_from_record"));
+    assert!(answer.reasons.iter().any(|r| r.code == "claimed_sources_disagree"));
     service.close().await;
 }

@@ -7,9 +7,13 @@ use duynhat_test_support::http::{Server, open};
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
-const ROUTES: [(&str, &[&str], &[&str]); 17] = [
-    ("/v1/checks", &["post"], &["200", "202", "400", "408", "409", "413", "415", "422", "429", "500", "503", "507"]),
-    ("/v1/checks/{application}", &["get", "delete"], &["200", "400", "404", "500", "503"]),
+const ROUTES: [(&str, &[&str], &[&str]); 18] = [
+    (
+        "/v1/checks",
+        &["post"],
+        &["200", "202", "400", "408", "409", "410", "413", "415", "422", "429", "500", "503", "507"],
+    ),
+    ("/v1/checks/{application}", &["get", "delete"], &["200", "400", "404", "410", "500", "503"]),
     ("/v1/checks/{application}/explanation", &["get"], &["200", "400", "404", "500", "503"]),
     (
         "/v1/checks/{application}/approval",
@@ -37,6 +41,7 @@ const ROUTES: [(&str, &[&str], &[&str]); 17] = [
         &["200", "400", "404", "408", "409", "413", "415", "422", "429", "500", "503", "507"],
     ),
     ("/v1/frauds", &["get"], &["200", "500", "503"]),
+    ("/v1/subjects/{subject}", &["delete"], &["200", "400", "404", "409", "429", "500", "503", "507"]),
     ("/healthz", &["get"], &["200"]),
     ("/readyz", &["get"], &["200", "503"]),
     ("/metrics", &["get"], &["200"]),

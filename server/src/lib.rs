@@ -1,8 +1,10 @@
 //! The parts of the `duynhat` binary.
 
+pub mod backup;
 pub mod cli;
 pub mod http;
 pub mod registry;
+pub mod sealed_file;
 pub mod service;
 
 use std::process::ExitCode;
@@ -15,6 +17,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or bad input.\n\
     DUYNHAT_KERNEL=portable|avx2|avx512|neon forces a kernel; every kernel gives the same results.")]
 struct Arguments {
+    /// The key file of an encrypted journal, backup or export; the variable DUYNHAT_KEY_FILE names one as well.
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<std::path::PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -45,8 +50,12 @@ enum Command {
     Compare(cli::compare::CompareArgs),
     /// Show or convert template files.
     Template(cli::template::TemplateArgs),
-    /// Look at a data folder.
+    /// Look at a data folder, and look after it.
     Gallery(cli::gallery::GalleryArgs),
+    /// Erase subjects.
+    Subject(cli::subject::SubjectArgs),
+    /// Make the key file of journal, backups and exports; open what was sealed under it.
+    Key(cli::key::KeyArgs),
     /// Make synthetic people: template files, embeddings, check requests.
     Synth(cli::synth::SynthArgs),
     /// Compare everyone of a data folder with everyone.
@@ -82,7 +91,32 @@ pub fn main() -> ExitCode {
         report(info);
     }));
     let arguments = Arguments::parse();
-    let result = match &arguments.command {
+    no_core_dumps();
+    let result = cli::key::take(arguments.key_file.as_deref()).and_then(|()| run(&arguments.command));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A closed pipe is the reader's choice, not a failure worth words.
+            let pipe = error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>());
+            if pipe.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("duynhat: {error:#}");
+            let usage = error.chain().any(|e| e.is::<cli::BadInput>());
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// A crash must not write templates and keys to a disk.
+fn no_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Lowering a limit is always allowed.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(args) => cli::demo::run(args),
         Command::Serve(args) => cli::serve::run(args),
         Command::Import(args) => cli::import::run(args),
@@ -96,6 +130,8 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => cli::compare::run(args),
         Command::Template(args) => cli::template::run(args),
         Command::Gallery(args) => cli::gallery::run(args),
+        Command::Subject(args) => cli::subject::run(args),
+        Command::Key(args) => cli::key::run(args),
         Command::Synth(args) => cli::synth::run(args),
         Command::Reverify(args) => cli::reverify::run(args),
         Command::Evaluate(args) => cli::evaluate::run(args),
@@ -104,18 +140,5 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => cli::policy::run(args),
         Command::Explain(args) => cli::explain::run(args),
         Command::Exceptions(args) => cli::exceptions::run(args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // A closed pipe is the reader's choice, not a failure worth words.
-            let pipe = error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>());
-            if pipe.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
-                return ExitCode::SUCCESS;
-            }
-            eprintln!("duynhat: {error:#}");
-            let usage = error.chain().any(|e| e.is::<cli::BadInput>());
-            ExitCode::from(if usage { 2 } else { 1 })
-        }
     }
 }

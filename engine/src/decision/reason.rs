@@ -102,10 +102,6 @@ pub enum Reason {
     ClaimedSourcesDisagree,
     /// The portrait on the chip is not this person's.
     ChipPortraitDiffers,
-    /// The fingers are the claimed record's, the face is not.
-    FaceDiffersFromRecord,
-    /// The face is the claimed record's, the fingers are not.
-    FingersDifferFromRecord,
     /// Left and right were exchanged at one of two captures of this person.
     HandsSwapped,
     /// The person resembles an entry of the list of confirmed frauds.
@@ -165,8 +161,6 @@ impl Reason {
             Self::ClaimedRecordDiffers => "claimed_record_differs",
             Self::ClaimedSourcesDisagree => "claimed_sources_disagree",
             Self::ChipPortraitDiffers => "chip_portrait_differs",
-            Self::FaceDiffersFromRecord => "face_differs_from_record",
-            Self::FingersDifferFromRecord => "fingers_differ_from_record",
             Self::HandsSwapped => "hands_swapped",
             Self::OnFraudList => "on_fraud_list",
             Self::ClaimedRecordUnknown => "claimed_record_unknown",
@@ -210,11 +204,9 @@ impl Reason {
             Self::FoundUnderAnotherIdentity => Outcome::Duplicate,
             Self::ClaimedRecordDiffers | Self::ChipPortraitDiffers => Outcome::Mismatch,
             Self::ResemblesAnotherSubject
-            | Self::FaceDiffersFromRecord
-            | Self::FingersDifferFromRecord
+            | Self::ClaimedSourcesDisagree
             | Self::HandsSwapped
             | Self::OnFraudList
-            | Self::ClaimedSourcesDisagree
             | Self::ClaimedRecordUnknown
             | Self::NoClaimedRecord
             | Self::ManyFingersMissing { .. }
@@ -271,8 +263,6 @@ impl Reason {
                 "of the claimed record and this person, fingers and face say different things; people must look".into()
             }
             Self::ChipPortraitDiffers => "the portrait on the chip is not this person's".into(),
-            Self::FaceDiffersFromRecord => "the fingers are the claimed record's, the face is not".into(),
-            Self::FingersDifferFromRecord => "the face is the claimed record's, the fingers are not".into(),
             Self::HandsSwapped => "left and right hand were exchanged at one of the two captures".into(),
             Self::OnFraudList => "the person resembles an entry of the list of confirmed frauds".into(),
             Self::ClaimedRecordUnknown => "no reference is enrolled for the claimed identity".into(),
@@ -352,8 +342,6 @@ impl Reason {
                 "vân tay và khuôn mặt cho kết quả trái ngược khi so với hồ sơ đã khai; cần cán bộ xem xét".into()
             }
             Self::ChipPortraitDiffers => "ảnh chân dung trong chip không phải của người này".into(),
-            Self::FaceDiffersFromRecord => "vân tay là của hồ sơ đã khai, khuôn mặt thì không".into(),
-            Self::FingersDifferFromRecord => "khuôn mặt là của hồ sơ đã khai, vân tay thì không".into(),
             Self::HandsSwapped => "tay trái và tay phải đã bị đổi chỗ ở một trong hai lần thu nhận".into(),
             Self::OnFraudList => "người này giống một mục trong danh sách gian lận đã xác nhận".into(),
             Self::ClaimedRecordUnknown => "chưa có dữ liệu sinh trắc học nào của danh tính đã khai".into(),

@@ -1,6 +1,6 @@
 //! The rules of each purpose.
 
-use super::{Fused, Policy, Reason, SOURCE_LLR_MIN, Sources, Tails, Thresholds, fuse};
+use super::{Fused, Policy, Reason, Sources, Tails, Thresholds, fuse};
 use crate::search::{Candidate, Hands};
 use crate::template::{ClaimRule, Outcome, Purpose};
 
@@ -134,18 +134,8 @@ pub fn decide(
     if verdict.judged.iter().any(|j| !j.claimed && j.band == Band::Review && j.fused.score >= j.thresholds.duplicate) {
         verdict.add(Reason::OneSourceAlone);
     }
-    let own = verdict.judged.iter().filter(|j| j.claimed);
-    let (faces, fingers) =
-        (own.clone().any(|j| face_differs(&j.candidate)), own.clone().any(|j| fingers_differ(&j.candidate)));
-    let swapped = verdict.judged.iter().any(|j| j.candidate.hands == Hands::Swapped && j.band > Band::Clear);
-    for (holds, reason) in [
-        (faces, Reason::FaceDiffersFromRecord),
-        (fingers, Reason::FingersDifferFromRecord),
-        (swapped, Reason::HandsSwapped),
-    ] {
-        if holds {
-            verdict.add(reason);
-        }
+    if verdict.judged.iter().any(|j| j.candidate.hands == Hands::Swapped && j.band > Band::Clear) {
+        verdict.add(Reason::HandsSwapped);
     }
     let own = verdict.judged.iter().filter(|j| j.claimed);
     // Each reference of the claimed subject at the threshold for what could be compared of it.
@@ -155,8 +145,6 @@ pub fn decide(
     let own_agrees = own.clone().any(|j| matches(&j) && !j.fused.disagree);
     match (question.claimed, question.purpose.claim_rule()) {
         (Claimed::Found, _) if own_agrees => verdict.findings.push(Outcome::Confirmed),
-        // Said already, and of which.
-        (Claimed::Found, _) if own_matches && (faces || fingers) => {}
         (Claimed::Found, _) if own_matches => verdict.add(Reason::ClaimedSourcesDisagree),
         (Claimed::Found, _) => verdict.add(Reason::ClaimedRecordDiffers),
         (Claimed::Chip(true), _) => verdict.findings.push(Outcome::Confirmed),
@@ -179,23 +167,6 @@ pub fn decide(
     }
     verdict.settle();
     verdict
-}
-
-/// Whether the fingers speak for the same person and the face plainly against it: another's photograph on the own
-/// fingers, or a hand lent to a stranger. Without a claim such a candidate is found by the fingers anyway.
-fn face_differs(candidate: &Candidate) -> bool {
-    let face = candidate.faces.iter().map(|f| f.llr).fold(f32::NEG_INFINITY, f32::max);
-    !candidate.faces.is_empty() && face <= SOURCE_LLR_MIN && sum(candidate) > 0.0
-}
-
-/// Whether the face speaks for the same person and two fingers or more, together, against it: a photograph of the
-/// record's owner with other fingers.
-fn fingers_differ(candidate: &Candidate) -> bool {
-    candidate.fingers.len() > 1 && sum(candidate) < 0.0 && candidate.faces.iter().any(|f| f.llr > 0.0)
-}
-
-fn sum(candidate: &Candidate) -> f32 {
-    candidate.fingers.iter().map(|f| f.llr.max(SOURCE_LLR_MIN)).sum()
 }
 
 impl Verdict {

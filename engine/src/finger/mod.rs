@@ -12,7 +12,7 @@ pub mod screen;
 
 pub(crate) use calibration::pair_name;
 pub use calibration::{
-    CALIBRATION_FORMAT, CURVE_DEFAULT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr, evidence,
+    CALIBRATION_FORMAT, CURVE_DEFAULT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr, evidence, finger_kind,
 };
 pub(crate) use cohort::learn as learn_levels;
 pub use cohort::{

@@ -22,6 +22,10 @@ pub enum Event {
     Decided(Decided),
     /// A check was taken back; it leaves no reference.
     Withdrawn(Withdrawn),
+    /// Somebody's data was ordered to be erased, or an order was carried out.
+    Erased(Erased),
+    /// What the registry held at a position.
+    RegistryDigest(RegistryDigest),
     /// From here on decisions follow this policy.
     PolicyAdopted(PolicyAdopted),
     /// A person judged a case.
@@ -34,6 +38,8 @@ pub enum Event {
     FraudListed(FraudListed),
     /// A second person said whether a check's missing fingers may pass.
     SecondApproval(SecondApproval),
+    /// Stands where an erased record stood. Never appended: only [`super::redact`] writes it.
+    Redacted(Redacted),
 }
 
 impl Event {
@@ -45,15 +51,41 @@ impl Event {
             Self::Submitted(_) => 3,
             Self::Decided(_) => 4,
             Self::Withdrawn(_) => 5,
+            Self::Erased(_) => 6,
+            Self::RegistryDigest(_) => 7,
             Self::PolicyAdopted(_) => 8,
             Self::Adjudicated(_) => 10,
             Self::Merged(_) => 11,
             Self::Unmerged(_) => 12,
             Self::FraudListed(_) => 13,
             Self::SecondApproval(_) => 14,
+            Self::Redacted(r) => REDACTED | r.kind,
+        }
+    }
+
+    /// The submission or enrolment that the event says something about, when it says it about one.
+    pub fn about(&self) -> Option<u64> {
+        match self {
+            Self::Decided(d) => Some(d.submitted),
+            Self::Withdrawn(w) => Some(w.submitted),
+            Self::SecondApproval(a) => Some(a.submitted),
+            Self::Adjudicated(a) => Some(a.submitted),
+            Self::Created(_)
+            | Self::Enrolled(_)
+            | Self::Submitted(_)
+            | Self::Erased(_)
+            | Self::RegistryDigest(_)
+            | Self::PolicyAdopted(_)
+            | Self::Merged(_)
+            | Self::Unmerged(_)
+            | Self::FraudListed(_)
+            | Self::Redacted(_) => None,
         }
     }
 }
+
+/// Bit of the frame's kind that says: redacted. The other bits are the kind that the record had.
+pub const REDACTED: u16 = 0x8000;
 
 /// See [`Event::Created`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -213,6 +245,32 @@ pub struct Merged {
     pub time_ms: u64,
 }
 
+/// See [`Event::Erased`]. Says that, when and by whom, never what: subjects and applications stand as keyed pseudonyms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Erased {
+    /// From here on nothing of it is searched or shown.
+    Ordered(ErasureOrder),
+    /// From here on nothing of it is in this data folder.
+    Done(ErasureDone),
+}
+
+/// See [`Erased::Ordered`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErasureOrder {
+    /// Positions of the submissions and enrolments to be erased, ascending.
+    pub positions: Vec<u64>,
+    /// Keyed pseudonym of the subject, to know the same order when it comes again.
+    pub subject: Option<[u8; 32]>,
+    /// Keyed pseudonyms of the applications: their codes are not given a second time.
+    pub applications: Vec<[u8; 32]>,
+    /// Who ordered it.
+    pub operator: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
 /// See [`Event::PolicyAdopted`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PolicyAdopted {
@@ -254,6 +312,43 @@ pub struct FraudListed {
     pub time_ms: u64,
     /// What is searched for.
     pub biometrics: StoredBiometrics,
+}
+
+/// See [`Erased::Done`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErasureDone {
+    /// Positions of the orders that were carried out, ascending.
+    pub orders: Vec<u64>,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// Journal records redacted.
+    pub records: u64,
+    /// Stripes written anew.
+    pub stripes: u32,
+}
+
+/// See [`Event::RegistryDigest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryDigest {
+    /// Everything up to this position was applied.
+    pub position: u64,
+    /// The registry's schema.
+    pub schema: u32,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Digest of their content; does not depend on their order.
+    pub digest: [u8; 32],
+}
+
+/// See [`Event::Redacted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redacted {
+    /// The kind that the record had.
+    pub kind: u16,
+    /// Whether it made a row: the row stays, empty, so that rows keep their numbers.
+    pub row: bool,
+    /// Position of the order.
+    pub order: u64,
 }
 
 /// [`Biometrics`] as the log stores them.

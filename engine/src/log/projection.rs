@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Event, Record, StoredBiometricsError};
+use super::{Erased, Event, Record, StoredBiometricsError};
 use crate::finger::{Cohort, Model};
 use crate::gallery::{Gallery, GalleryError, Prepared, Reference};
 use crate::template::Outcome;
@@ -64,6 +64,7 @@ pub fn leaves_reference(event: &Event) -> bool {
     match event {
         Event::Enrolled(_) | Event::FraudListed(_) => true,
         Event::Submitted(s) => s.usable && s.purpose.leaves_reference(),
+        Event::Redacted(r) => r.row,
         _ => false,
     }
 }
@@ -77,7 +78,22 @@ pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), Proj
     for Applicable { record, prepared } in records {
         let position = record.position;
         match record.event {
-            Event::Created(_) | Event::PolicyAdopted(_) | Event::SecondApproval(_) => {}
+            Event::Created(_)
+            | Event::RegistryDigest(_)
+            | Event::Erased(Erased::Done(_))
+            | Event::PolicyAdopted(_)
+            | Event::SecondApproval(_) => {}
+            Event::Redacted(event) => {
+                if event.row {
+                    rows.push(Reference { position, subject: String::new(), prepared: Prepared::default() });
+                    gallery.add(std::mem::take(&mut rows))?;
+                    gallery.withdraw(position)?;
+                }
+            }
+            Event::Erased(Erased::Ordered(order)) => {
+                gallery.add(std::mem::take(&mut rows))?;
+                gallery.erase(&order.positions)?;
+            }
             Event::Enrolled(event) => {
                 rows.push(Reference { position, subject: event.subject, prepared: prepared.unwrap_or_default() });
             }

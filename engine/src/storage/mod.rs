@@ -11,6 +11,7 @@
 
 mod disk;
 mod faults;
+mod key;
 mod simulated;
 
 use std::fmt::Debug;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use disk::Disk;
 pub use faults::{Call, Faults, Verdict};
+pub use key::{SEAL_OVERHEAD, StorageKey, key_in_use, use_key};
 pub use simulated::Simulated;
 
 /// How a file is opened.

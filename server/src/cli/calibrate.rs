@@ -106,10 +106,7 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     fs::write(&args.out, calibration.to_json()?).with_context(|| args.out.display().to_string())?;
     println!("calibration {} of model {}", calibration.id(), calibration.model());
     let mut rows = vec![head("extractors")];
-    for name in calibration.extractors() {
-        let source = name.split_once('|').and_then(|(a, b)| calibration.source(a, b));
-        rows.extend(source.map(|source| row(name, source)));
-    }
+    rows.extend(calibration.sources().map(|(name, source)| row(name, source)));
     print_table(&rows);
     Ok(())
 }
@@ -146,7 +143,9 @@ fn collect(prints: &[LabelledPrint], pairs: &[(u32, u32)], found: &[Option<f32>]
         let group = encounters(x, y).map(|key| *groups.entry(key).or_insert(next));
         let mated = comparable(x, y) == Some(true);
         let evidence = weights[a].min(weights[b]);
-        scores.entry(key).or_default().push(CalibrationScore { score, evidence, mated, group });
+        let same = x.template.position == y.template.position;
+        let finger = if same { x.template.position } else { FingerPosition::UNKNOWN };
+        scores.entry(key).or_default().push(CalibrationScore { score, evidence, mated, finger, group });
     }
 }
 
@@ -203,6 +202,7 @@ fn synthetic(model: &Model, count: u64, seed: u64) -> Vec<CalibrationScore> {
                         score: normalise(comparison.score, *own, *theirs),
                         evidence: weight.min(*their_weight),
                         mated: step == 0,
+                        finger: FingerPosition::new(finger as u8 + 1).unwrap_or_default(),
                         group: Some(person as u64 * count + other),
                     });
                 }
@@ -234,6 +234,7 @@ fn faces(folder: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
                 score: face::compare(isa, rows[a], rows[b]),
                 evidence: 0.0,
                 mated: subjects[a] == subjects[b],
+                finger: FingerPosition::UNKNOWN,
                 group: None,
             })
         })

@@ -19,12 +19,16 @@ const REQUESTS_ACTIVE: &str = "duynhat_http_requests_active";
 const ANSWERS: &str = "duynhat_check_answers_total";
 /// Counted by the service, which decides once what is answered often.
 const DECISIONS: &str = "duynhat_decisions_total";
+const WITH_MISSING: &str = "duynhat_checks_with_missing_fingers_total";
 const DECISION_SECONDS: &str = "duynhat_check_decision_seconds";
 const SEARCH_SECONDS: &str = "duynhat_search_seconds";
 const PENDING: &str = "duynhat_checks_pending";
 const REFERENCES: &str = "duynhat_gallery_references";
 const POSITION: &str = "duynhat_log_position";
 const READY: &str = "duynhat_ready";
+const DAMAGE: &str = "duynhat_damaged_places";
+/// Counted by the service's background verification.
+const VERIFIED_BYTES: &str = "duynhat_verified_bytes_total";
 
 /// Upper bounds of the latency histograms, in seconds: 1 ms to 30 s, about 2.2 times apart.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -53,12 +57,15 @@ fn describe() {
     describe_gauge!(REQUESTS_ACTIVE, "Requests under way.");
     describe_counter!(ANSWERS, "Answers to POST /v1/checks by purpose and outcome (a decision, pending or withdrawn).");
     describe_counter!(DECISIONS, "Decisions by purpose and outcome; one decided anew counts again.");
+    describe_counter!(WITH_MISSING, "Decisions on captures with missing fingers, by purpose.");
     describe_histogram!(DECISION_SECONDS, Unit::Seconds, "Time from receipt to decision, by purpose.");
     describe_histogram!(SEARCH_SECONDS, Unit::Seconds, "Time of identify and verify in the service.");
     describe_gauge!(PENDING, "Checks accepted and not yet decided.");
     describe_gauge!(REFERENCES, "Live references of the gallery.");
     describe_gauge!(POSITION, "Last durable position of the log.");
     describe_gauge!(READY, "1 when new checks are taken.");
+    describe_gauge!(DAMAGE, "Places of the data folder that verification has found damaged.");
+    describe_counter!(VERIFIED_BYTES, Unit::Bytes, "Bytes whose checksums were verified again in the background.");
 }
 
 /// The exposition text, with the gauges of this moment.
@@ -69,6 +76,7 @@ pub(super) fn render(health: &Health) -> String {
         gauge!(PENDING).set(health.pending as f64);
         gauge!(REFERENCES).set(health.references as f64);
         gauge!(POSITION).set(health.position as f64);
+        gauge!(DAMAGE).set(health.damaged_places as f64);
     }
     gauge!(READY).set(if health.ready { 1.0 } else { 0.0 });
     handle.render()

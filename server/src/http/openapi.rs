@@ -20,9 +20,9 @@ use super::dto::{
 };
 use super::problem::{FieldError, Members, Problem, ProblemKind};
 use crate::service::{
-    CandidateDocument, CaseDocument, CaseList, CheckDocument, CheckStatus, DecisionBasis, ExceptionRate, FraudDocument,
-    FraudList, Health, IdentifyDocument, Reason, ServiceError, SourceDocument, ThresholdsDocument, VerdictDocument,
-    VerifyDocument, WaitsFor,
+    CandidateDocument, CaseDocument, CaseList, CheckDocument, CheckStatus, DecisionBasis, ErasureDocument,
+    ExceptionRate, FraudDocument, FraudList, Health, IdentifyDocument, Reason, ServiceError, SourceDocument,
+    ThresholdsDocument, VerdictDocument, VerifyDocument, WaitsFor,
 };
 
 #[derive(OpenApi)]
@@ -39,6 +39,7 @@ use crate::service::{
         (name = "checks", description = "Applications: submitted, decided, withdrawn."),
         (name = "cases", description = "What people judge, and the list of confirmed frauds."),
         (name = "searches", description = "Questions that leave nothing behind."),
+        (name = "subjects", description = "Erasure."),
         (name = "operation", description = "How the server is.")
     ),
     components(schemas(Members, FieldError))
@@ -90,6 +91,7 @@ impl IntoResponses for CodeProblems {
         [
             response("The path does not hold an application's code.", &code),
             response("No such application.", &Problem::of_service(&ServiceError::NotFound { what: "application" })),
+            response("It was erased.", &Problem::of_service(&ServiceError::Erased { what: "application" })),
         ]
         .into()
     }
@@ -160,6 +162,10 @@ impl IntoResponses for CheckProblems {
                 "No room on disk: new checks are refused, searches go on.",
                 &Problem::of_service(&ServiceError::DiskFull),
             ),
+            response(
+                "The application's code belongs to an erased application.",
+                &Problem::of_service(&ServiceError::Erased { what: "application" }),
+            ),
         ]
         .into()
     }
@@ -181,6 +187,16 @@ pub(super) struct SubjectProblems;
 impl IntoResponses for SubjectProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         [response("No such subject.", &Problem::of_service(&ServiceError::NotFound { what: "subject" }))].into()
+    }
+}
+
+/// What a request whose query can't be read gets.
+pub(super) struct QueryProblems;
+
+impl IntoResponses for QueryProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let operator = Problem::field(ProblemKind::Malformed, "operator", "format", super::routes::NAME_RULE);
+        [response("The path or the query can't be read.", &operator)].into()
     }
 }
 
@@ -339,6 +355,17 @@ pub(super) fn withdrawn_example() -> CheckDocument {
     CheckDocument { status: CheckStatus::Withdrawn, waits_for: None, ..pending_example() }
 }
 
+pub(super) fn erasure_example() -> ErasureDocument {
+    ErasureDocument {
+        erasure: 20_043,
+        operator: "op-7731".to_owned(),
+        reason: "request".to_owned(),
+        records: 2,
+        ordered_ms: 1_764_547_200_000,
+        erased_ms: None,
+    }
+}
+
 pub(super) fn identified_example() -> IdentifyDocument {
     IdentifyDocument {
         candidates: vec![candidate_example()],
@@ -439,5 +466,6 @@ pub(super) fn health_example(ready: bool) -> Health {
         references: 20_000,
         pending: 0,
         kernel: "avx512".to_owned(),
+        damaged_places: 0,
     }
 }

@@ -397,7 +397,7 @@ fn judge(tx: &Transaction<'_>, event: u64, a: &Adjudicated) -> Result<(), Regist
     if closing.outcome == Outcome::Clear {
         tx.prepare_cached(
             "INSERT OR IGNORE INTO identities
-             SELECT identity, ?2 FROM applications WHERE code = ?1 AND identity IS NOT NULL",
+             SELECT identity, position, ?2 FROM applications WHERE code = ?1 AND identity IS NOT NULL",
         )?
         .execute(params![a.application, subject])?;
     }
@@ -422,6 +422,37 @@ fn merge(tx: &Transaction<'_>, event: u64, merged: &Merged, forward: bool) -> Re
         ])?;
     } else {
         tx.prepare_cached("DELETE FROM mergers WHERE application = ?1")?.execute([&merged.application])?;
+    }
+    Ok(())
+}
+
+/// What the log no longer tells once the records at `positions` are redacted: the cases of those submissions with their
+/// verdicts, and mergers of which nothing is left. Entries of the list of frauds stay: they are not the subject's
+/// enrolment but the authority's record of a crime.
+pub(super) fn erase(tx: &Transaction<'_>, positions: &[u64]) -> Result<(), RegistryError> {
+    for position in positions {
+        let at = [*position as i64];
+        tx.prepare_cached(
+            "DELETE FROM verdicts WHERE application IN (SELECT application FROM cases WHERE position = ?1)",
+        )?
+        .execute(at)?;
+        tx.prepare_cached("DELETE FROM cases WHERE position = ?1")?.execute(at)?;
+        tx.prepare_cached("DELETE FROM distinct_people WHERE position = ?1 OR other = ?1")?.execute(at)?;
+    }
+    let mut query = tx.prepare_cached("SELECT application, merged FROM mergers")?;
+    let mergers: Vec<(String, Vec<u8>)> =
+        query.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+    let mut erased = tx.prepare_cached("SELECT 1 FROM erased WHERE position = ?1")?;
+    for (application, bytes) in mergers {
+        let merged: Merged =
+            duynhat_engine::codec::decode(&bytes).map_err(|e| RegistryError::Foreign(e.to_string()))?;
+        let mut left = false;
+        for position in &merged.positions {
+            left |= !erased.exists([*position as i64])?;
+        }
+        if !left {
+            tx.prepare_cached("DELETE FROM mergers WHERE application = ?1")?.execute([application])?;
+        }
     }
     Ok(())
 }

@@ -279,6 +279,8 @@ pub struct Health {
     pub pending: u64,
     /// The kernel in use.
     pub kernel: String,
+    /// Places of the data folder that verification has found damaged; with any, nothing is answered.
+    pub damaged_places: u64,
 }
 
 /// Why the service did not answer.
@@ -301,6 +303,12 @@ pub enum ServiceError {
     #[error("{what} not found")]
     NotFound {
         /// What was looked for: `application`, `subject`, `identity`, `superseded application`.
+        what: &'static str,
+    },
+    /// It was there and has been erased.
+    #[error("{what} was erased")]
+    Erased {
+        /// What was looked for.
         what: &'static str,
     },
     /// What was asked is not possible in the state that things are in.

@@ -23,6 +23,8 @@ pub const NOTE_LENGTH_MAX: usize = 1_000;
 pub enum WaitsFor {
     /// The search.
     Decision,
+    /// A second person to say whether its missing fingers may pass.
+    SecondApproval,
     /// A first person to judge its case.
     FirstAdjudicator,
     /// A second person to judge its case.
@@ -181,14 +183,16 @@ pub enum FraudSource {
     Captured(Biometrics),
 }
 
-impl CaseState {
-    fn waits_for(self) -> Option<WaitsFor> {
-        match self {
-            Self::First => Some(WaitsFor::FirstAdjudicator),
-            Self::Second => Some(WaitsFor::SecondAdjudicator),
-            Self::Supervisor => Some(WaitsFor::Supervisor),
-            Self::None | Self::Closed => None,
+/// What a case waits for. `check` is its evidence.
+fn waits_for(state: CaseState, check: &CheckDocument) -> Option<WaitsFor> {
+    match state {
+        CaseState::First if check.reasons.iter().any(|r| r.code == "many_fingers_missing") => {
+            Some(WaitsFor::SecondApproval)
         }
+        CaseState::First => Some(WaitsFor::FirstAdjudicator),
+        CaseState::Second => Some(WaitsFor::SecondAdjudicator),
+        CaseState::Supervisor => Some(WaitsFor::Supervisor),
+        CaseState::None | CaseState::Closed => None,
     }
 }
 
@@ -202,7 +206,10 @@ impl Service {
         let rows = registry.cases(open, max.min(CASES_MAX)).map_err(internal)?;
         let cases = rows
             .into_iter()
-            .map(|case| case_document(&self.shared.policy, &registry, case, None))
+            .map(|case| {
+                let check = evidence(&registry, &case.application)?;
+                case_document(&self.shared.policy, &registry, case, check, false)
+            })
             .collect::<Result<_, _>>()?;
         Ok(CaseList { cases, open: registry.cases_open().map_err(internal)? })
     }
@@ -215,7 +222,7 @@ impl Service {
         let registry = self.shared.registry();
         let case = registry.case(application).map_err(internal)?.ok_or(ServiceError::NotFound { what: "case" })?;
         let evidence = evidence(&registry, application)?;
-        case_document(&self.shared.policy, &registry, case, Some(evidence))
+        case_document(&self.shared.policy, &registry, case, evidence, true)
     }
 
     /// Takes a verdict. The one that ends the case says so in the log, with all that follows from it.
@@ -325,7 +332,9 @@ fn standing(mut document: CheckDocument, case: Option<&Case>) -> CheckDocument {
     (document.standing, document.waits_for) = match (document.status, case) {
         (CheckStatus::Pending, _) => (None, Some(WaitsFor::Decision)),
         (CheckStatus::Withdrawn, _) => (None, None),
-        (CheckStatus::Decided, Some(case)) if case.state != CaseState::Closed => (None, case.state.waits_for()),
+        (CheckStatus::Decided, Some(case)) if case.state != CaseState::Closed => {
+            (None, waits_for(case.state, &document))
+        }
         (CheckStatus::Decided, case) => {
             let held = case.and_then(|case| case.outcome).or(document.decision);
             (held, (held == Some(Outcome::Recapture)).then_some(WaitsFor::NewCapture))
@@ -343,7 +352,8 @@ fn case_document(
     policy: &Policy,
     registry: &Registry,
     case: Case,
-    check: Option<CheckDocument>,
+    check: CheckDocument,
+    whole: bool,
 ) -> Result<CaseDocument, ServiceError> {
     let verdicts = registry.verdicts(&case.application).map_err(internal)?;
     let merger = registry.merger(&case.application).map_err(internal)?.map(|(_, m)| MergerDocument {
@@ -352,7 +362,8 @@ fn case_document(
         positions: m.positions,
         operator: m.operator,
     });
-    let waits_for = case.state.waits_for();
+    let check = standing(check, Some(&case));
+    let waits_for = check.waits_for.filter(|_| case.state != CaseState::Closed);
     let due_ms = due_ms(policy.sla_hours(case.purpose), case.submitted_ms);
     Ok(CaseDocument {
         purpose: case.purpose,
@@ -366,7 +377,7 @@ fn case_document(
         subject: case.subject.clone(),
         merger,
         verdicts: verdicts.into_iter().map(verdict_document).collect(),
-        check: check.map(|document| Box::new(standing(document, Some(&case)))),
+        check: whole.then(|| Box::new(check)),
         application: case.application,
     })
 }

@@ -7,12 +7,16 @@
 mod api;
 mod cases;
 mod decide;
+mod erasure;
 mod explain;
 mod folder;
+mod growth;
 mod identity;
 mod key;
 mod lookup;
+mod maintenance;
 mod replay;
+mod sum;
 mod view;
 mod writer;
 
@@ -40,15 +44,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 pub use api::*;
 pub use cases::*;
 pub use decide::Models;
+pub(crate) use erasure::without_erased;
+pub use erasure::{CarriedOut, ERASED_SUBJECT, EraseRequest, EraseTarget, ErasureDocument};
 pub use explain::explain;
-pub use folder::{Folder, FolderError, ReadOnly, gallery_dir, log_dir, registry_path};
+pub use folder::{Folder, FolderError, ReadOnly, Remake, gallery_dir, log_dir, registry_path};
+pub use growth::growth_max;
 pub use identity::{Date, Identity, IdentityFault, Sex};
 pub use key::PseudonymKey;
 pub use lookup::{identify_prepared, verify_rows};
+pub use maintenance::MaintenanceOptions;
 pub use replay::{Again, ReplayError, ReplayMode, ReplayOptions, Replayed, replay};
 
-pub use crate::registry::ExceptionRate;
 use crate::registry::{Application, Registry, Stage};
+pub use crate::registry::{ExceptionRate, Minor};
 use decide::Job;
 use lookup::{usable, verify};
 use writer::{Accepted, Command, internal};
@@ -114,9 +122,14 @@ pub(crate) struct Shared {
     stopped: AtomicBool,
     closing: AtomicBool,
     disk_full: AtomicBool,
+    damage: maintenance::Damage,
 }
 
 impl Shared {
+    fn is_damaged(&self) -> bool {
+        !self.damage.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         // A reader that panicked leaves a connection that is as good as before.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
@@ -128,6 +141,7 @@ pub struct Service {
     shared: Arc<Shared>,
     commands: Mutex<Option<Sender<Command>>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    maintenance: Mutex<Option<std::thread::JoinHandle<()>>>,
     permits: Arc<Semaphore>,
     pending_max: usize,
 }
@@ -148,9 +162,10 @@ impl Service {
         };
         let (pool, writer_pool) = (pool("search")?, pool("layout")?);
         let storage = options.storage.clone();
-        let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort))?;
+        let remake = Remake::default();
+        let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort, remake))?;
         let policy = adopt(&mut folder, &mut models, &options)?;
-        let registry = Registry::open(&registry_path(dir), folder.gallery_id())?;
+        let registry = Registry::open_to_read(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;
         let key = PseudonymKey::open(&dir.join("keys").join("identity.key")).map_err(io)?;
         let shared = Arc::new(Shared {
@@ -168,6 +183,7 @@ impl Service {
             stopped: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
+            damage: maintenance::Damage::default(),
         });
         let (commands, receiver) = channel();
         let for_writer = shared.clone();
@@ -179,6 +195,7 @@ impl Service {
             shared,
             commands: Mutex::new(Some(commands)),
             writer: Mutex::new(Some(writer)),
+            maintenance: Mutex::new(None),
             permits: Arc::new(Semaphore::new(options.pending_max)),
             pending_max: options.pending_max,
         };
@@ -222,8 +239,17 @@ impl Service {
     /// # Errors
     /// [`ServiceError::NotFound`].
     pub async fn document(&self, application: &str) -> Result<CheckDocument, ServiceError> {
-        let found = self.shared.registry().application(application).map_err(internal)?;
-        self.stand(render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)?)
+        let registry = self.shared.registry();
+        let Some(found) = registry.application(application).map_err(internal)? else {
+            let code = self.shared.key.pseudonym_of_name("application", application);
+            let erased = registry.erasure_by_application(&code).map_err(internal)?.is_some();
+            let what = "application";
+            return Err(if erased { ServiceError::Erased { what } } else { ServiceError::NotFound { what } });
+        };
+        let mut document = render(application, found)?;
+        erasure::say_what_is_erased(&mut document, &registry)?;
+        drop(registry);
+        self.stand(document)
     }
 
     /// Takes an application back. It leaves no reference, and checks that rested on it are decided anew.
@@ -310,6 +336,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Unusable`] when the probe has nothing to compare.
     pub async fn identify(&self, request: IdentifyRequest) -> Result<IdentifyDocument, ServiceError> {
+        self.sound()?;
         let permit = self.permits.clone().try_acquire_owned();
         let _permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
         let shared = self.shared.clone();
@@ -325,6 +352,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Unusable`].
     pub async fn verify(&self, request: VerifyRequest) -> Result<VerifyDocument, ServiceError> {
+        self.sound()?;
         let permit = self.permits.clone().try_acquire_owned();
         let _permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
         let shared = self.shared.clone();
@@ -360,6 +388,8 @@ impl Service {
             Some("the log or a projection has stopped; see the server's log and restart".to_owned())
         } else if shared.closing.load(Ordering::Acquire) {
             Some("shutting down".to_owned())
+        } else if shared.is_damaged() {
+            Some("the data folder is damaged; see the server's log and run gallery check --repair".to_owned())
         } else if shared.disk_full.load(Ordering::Acquire) {
             Some("no room on disk".to_owned())
         } else {
@@ -372,6 +402,7 @@ impl Service {
             references: shared.published.load().live(),
             pending: shared.pending.load(Ordering::Acquire),
             kernel: shared.models.isa.to_string(),
+            damaged_places: shared.damage.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
         }
     }
 
@@ -389,6 +420,10 @@ impl Service {
         while self.shared.pending.load(Ordering::Acquire) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(maintenance) = maintenance {
+            let _joined = tokio::task::spawn_blocking(move || maintenance.join()).await;
+        }
         if let Some(sender) = self.commands.lock().unwrap_or_else(PoisonError::into_inner).take() {
             drop(sender.send(Command::Close));
         }
@@ -403,7 +438,12 @@ impl Service {
         if shared.stopped.load(Ordering::Acquire) || shared.closing.load(Ordering::Acquire) {
             return Err(ServiceError::Unavailable);
         }
-        Ok(())
+        self.sound()
+    }
+
+    /// On damage nothing is answered: whom a search would miss is not known.
+    fn sound(&self) -> Result<(), ServiceError> {
+        if self.shared.is_damaged() { Err(ServiceError::Unavailable) } else { Ok(()) }
     }
 
     fn sender(&self) -> Result<Sender<Command>, ServiceError> {
@@ -565,7 +605,7 @@ fn build(
         chip: (!chip.faces.is_empty()).then(|| StoredBiometrics::from(&chip)),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    let job = Job::new(0, &submitted, &submission.biometrics, chip.faces, findings, probe);
+    let job = Job::new(0, &submitted, submission.biometrics, chip.faces, findings, probe);
     Ok((submitted, prepared, job))
 }
 
@@ -599,7 +639,7 @@ fn job_of(shared: &Shared, position: u64, submitted: &Submitted) -> Result<Job, 
         None => Vec::new(),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    Ok(Job::new(position, submitted, &biometrics, chip, findings, probe))
+    Ok(Job::new(position, submitted, biometrics, chip, findings, probe))
 }
 
 type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;
@@ -622,7 +662,7 @@ fn decide_and_log(shared: Arc<Shared>, sender: Sender<Command>, job: Arc<Job>, d
     let (then, again) = (done.clone(), sender.clone());
     let reply: writer::Told = Box::new(move |result| match result {
         Ok(true) => {
-            count(job.purpose, &document);
+            count(job.purpose, job.captured.missing.len(), &document);
             finish(&then, Ok(document));
         }
         Err(error) => finish(&then, Err(error)),
@@ -638,7 +678,10 @@ fn decide_and_log(shared: Arc<Shared>, sender: Sender<Command>, job: Arc<Job>, d
 }
 
 /// Counts a decision once, when it is in the log: answers repeat it. `http` describes the metrics and renders them.
-fn count(purpose: Purpose, document: &CheckDocument) {
+fn count(purpose: Purpose, missing: usize, document: &CheckDocument) {
+    if missing > 0 {
+        metrics::counter!("duynhat_checks_with_missing_fingers_total", "purpose" => purpose.as_str()).increment(1);
+    }
     let outcome = document.decision.map_or("none", Outcome::as_str);
     metrics::counter!("duynhat_decisions_total", "purpose" => purpose.as_str(), "outcome" => outcome).increment(1);
     let seconds = document.took_ms / 1000.0;

@@ -214,6 +214,7 @@ impl Fold {
             stopped: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
+            damage: super::maintenance::Damage::default(),
         };
         Ok(Self { shared, gallery, registry, recorded: None })
     }

@@ -76,8 +76,13 @@ pub(super) enum Command {
         make: Make,
         reply: Reply<Vec<u64>>,
     },
+    /// Runs after what was asked before is durable and applied.
+    Maintain(Work),
     Close,
 }
+
+/// Work on the writer's thread, or why it can't be done.
+pub(super) type Work = Box<dyn FnOnce(Result<&mut Writer<'_>, ServiceError>) + Send>;
 
 /// Makes an event from the state, or says why not.
 pub(super) type Make = Box<dyn FnOnce(&Folder) -> Result<Made, ServiceError> + Send>;
@@ -114,9 +119,9 @@ struct Behind {
     held: Vec<Held>,
 }
 
-struct Writer<'a> {
-    folder: Folder,
-    shared: &'a Arc<Shared>,
+pub(super) struct Writer<'a> {
+    pub folder: Folder,
+    pub shared: &'a Arc<Shared>,
     /// Decisions that found no room.
     deferred: Vec<Command>,
     behind: Option<Behind>,
@@ -207,11 +212,19 @@ impl Writer<'_> {
     fn close(mut self) {
         self.let_go();
         self.collect_flush(true);
+        // A digest is worth a record when something changed since the last one.
+        let changed = self.folder.digest_at != self.folder.last_position();
+        if changed && !self.shared.stopped.load(Ordering::Acquire) && !self.is_full() {
+            if let Err(error) = self.append_digest() {
+                tracing::warn!(%error, "the registry's digest could not be written");
+            }
+        }
         // The log has it all: a failed flush costs a longer replay, never data.
         if let Err(error) = self.folder.gallery.flush(self.shared.position.load(Ordering::Acquire)) {
             tracing::error!(%error, "the gallery's files could not be written; the log is safe");
         }
         self.settle();
+        self.folder.seal();
     }
 
     /// Writes whole blocks on a thread of their own: neither checks nor searches wait for it.
@@ -246,6 +259,8 @@ impl Writer<'_> {
         if !self.catch_up() {
             return waiting.into_iter().for_each(|command| self.no_room(command));
         }
+        let (works, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|command| matches!(command, Command::Maintain(_)));
         let mut group = Group::default();
         for command in std::mem::take(&mut self.deferred).into_iter().chain(waiting) {
             match command {
@@ -253,10 +268,64 @@ impl Writer<'_> {
                     self.write(std::mem::take(&mut group));
                     self.exclusive(make, reply);
                 }
-                command => group.take(&self.folder, command),
+                command => group.take(&self.folder, self.shared, command),
             }
         }
-        self.write(group);
+        if group.records.is_empty() {
+            release(group.held, &Ok(()));
+        } else {
+            self.write(group);
+        }
+        for work in works {
+            if let Command::Maintain(work) = work {
+                self.maintain(work);
+            }
+        }
+    }
+
+    /// What is asked in between: on a gallery that no flush works on, with projections that are up to the log.
+    fn maintain(&mut self, work: Work) {
+        if !self.catch_up() {
+            return work(Err(ServiceError::DiskFull));
+        }
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return work(Err(ServiceError::Unavailable));
+        }
+        self.collect_flush(true);
+        work(Ok(self));
+    }
+
+    /// The last log position applied.
+    pub fn position(&self) -> u64 {
+        self.shared.position.load(Ordering::Acquire)
+    }
+
+    /// Appends one event, and returns when it is durable and applied.
+    pub fn append(&mut self, event: Event) -> Result<(), ServiceError> {
+        let result = Arc::new(std::sync::Mutex::new(Err(ServiceError::DiskFull)));
+        let told = result.clone();
+        let reply = move |r| *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = r;
+        self.write(Group { records: vec![(event, None)], held: vec![Held::Reply(Box::new(reply))] });
+        // Not told: it is in the log, and the registry follows as soon as it has room.
+        result.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Appends what the registry holds now, to be compared with later.
+    pub fn append_digest(&mut self) -> Result<(), ServiceError> {
+        let digest = self.folder.registry.digest_event().map_err(internal)?;
+        self.append(Event::RegistryDigest(digest))?;
+        self.folder.digest_at = self.folder.last_position();
+        Ok(())
+    }
+
+    /// What a failure of the log means for the service.
+    pub fn log_error(&self, error: &LogError) -> ServiceError {
+        if matches!(error, LogError::DiskFull) {
+            self.shared.disk_full.store(true, Ordering::Release);
+            return ServiceError::DiskFull;
+        }
+        stop(self.shared, "the journal has stopped; restart after the cause is mended", error);
+        ServiceError::Unavailable
     }
 
     /// One event on the state as it is.
@@ -386,6 +455,7 @@ fn refuse(command: Command, error: ServiceError) {
         Command::Approve { reply, .. } => drop(reply.send(Err(error))),
         Command::Enrol { reply, .. } => drop(reply.send(Err(error))),
         Command::Exclusive { reply, .. } => drop(reply.send(Err(error))),
+        Command::Maintain(work) => work(Err(error)),
         Command::Close => {}
     }
 }
@@ -420,9 +490,9 @@ impl Group {
         folder.journal.last_position() + 1 + self.records.len() as u64
     }
 
-    fn take(&mut self, folder: &Folder, command: Command) {
+    fn take(&mut self, folder: &Folder, shared: &Arc<Shared>, command: Command) {
         match command {
-            Command::Submit { submitted, prepared, reply } => match self.submit(folder, &submitted) {
+            Command::Submit { submitted, prepared, reply } => match self.submit(folder, shared, &submitted) {
                 Err(error) => drop(reply.send(Err(error))),
                 Ok(Err(known)) => {
                     // Known from this very group: its event is durable only after the commit.
@@ -470,7 +540,7 @@ impl Group {
                 self.records.extend(references.into_iter().map(|(e, p)| (Event::Enrolled(e), Some(p))));
                 self.held.push(Held::Reply(Box::new(move |r| drop(reply.send(r.map(|()| first))))));
             }
-            Command::Exclusive { .. } | Command::Close => {}
+            Command::Maintain(_) | Command::Exclusive { .. } | Command::Close => {}
         }
     }
 
@@ -479,6 +549,7 @@ impl Group {
     fn submit(
         &mut self,
         folder: &Folder,
+        shared: &Shared,
         submitted: &Submitted,
     ) -> Result<Result<Vec<u64>, Application>, ServiceError> {
         let mut again = Vec::new();
@@ -487,6 +558,10 @@ impl Group {
                 return Err(ServiceError::Conflict { application: submitted.application.clone() });
             }
             return Ok(Err(known));
+        }
+        let code = shared.key.pseudonym_of_name("application", &submitted.application);
+        if folder.registry.erasure_by_application(&code).map_err(internal)?.is_some() {
+            return Err(ServiceError::Erased { what: "application" });
         }
         if let Some(old) = &submitted.supersedes {
             match self.application(folder, old)? {
