@@ -10,6 +10,7 @@ mod capacity_cascade;
 pub mod capacity_faces;
 pub mod cases;
 pub mod check;
+mod cohort;
 pub mod collection;
 pub mod compare;
 pub mod demo;
