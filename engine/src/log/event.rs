@@ -80,6 +80,7 @@ impl Event {
             | Self::Erased(_)
             | Self::RegistryDigest(_)
             | Self::PolicyAdopted(_)
+            | Self::CohortFrozen(_)
             | Self::Merged(_)
             | Self::Unmerged(_)
             | Self::FraudListed(_)

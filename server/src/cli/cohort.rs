@@ -52,7 +52,8 @@ pub fn freeze(args: &FreezeArgs) -> anyhow::Result<()> {
             continue;
         }
         // One finger a reference, another one each time.
-        prepared.fingers.rotate_left(k % prepared.fingers.len());
+        let chosen = k % prepared.fingers.len();
+        prepared.fingers.rotate_left(chosen);
         prepared.fingers.truncate(1);
         members.extend(snapshot.position_of(row)?);
         subjects.push(snapshot.subject(row)?);
