@@ -54,6 +54,10 @@ faults:
 bitflips flips="10000":
     DUYNHAT_FLIPS={{ flips }} cargo test -p duynhat-tests --test bit_flips -- --nocapture
 
+# what searches and checks take before, during and in the minute after many enrolments
+stall enrolments="10000" seconds="60":
+    DUYNHAT_ENROLMENTS={{ enrolments }} DUYNHAT_SECONDS={{ seconds }} cargo test -p duynhat-tests --test enrolments_do_not_stall -- --nocapture
+
 # kill -9 under load, again and again
 torture kills="300" clients="32":
     DUYNHAT_KILLS={{ kills }} DUYNHAT_CLIENTS={{ clients }} cargo test -p duynhat-tests --test torture -- --nocapture
@@ -70,3 +74,8 @@ deny:
 # everything CI does, with the time of each step
 ci:
     .ci/run
+
+# import, opening, checks, backup and rebuild with N people; about 40 KB of disk a person, left behind in `folder`
+at-scale people folder:
+    cargo build --release --locked
+    benches/at_scale.sh {{ people }} {{ folder }} target/release/duynhat

@@ -86,7 +86,7 @@ async fn a_full_disk_refuses_new_work_answers_searches_and_recovers() {
     until("ready again, without being asked for a check", async || server.get("/readyz").await.status == 200).await;
     let again = server.post("/v1/checks", &first_issue("A-1", 2)).await;
     assert_eq!(again.member("decision"), "clear", "{}", again.text);
-    assert_eq!(again.json.get_u64("position"), Some(4), "created, two for A-0, then this: {}", again.text);
+    assert_eq!(again.json.get_u64("position"), Some(5), "created, the policy, two for A-0, then this: {}", again.text);
     server.end().await;
 }
 
@@ -226,12 +226,12 @@ async fn a_really_full_file_system_loses_nothing_and_needs_no_restart() {
     assert_eq!(small.post("/v1/checks", &first_issue("B-0", 0)).await.member("decision"), "clear");
     let mut refused = 0;
     // The room that is left ends the journal's write here, the registry's there, the gallery's never.
-    for (round, left) in (1..).zip((0..12).map(|pages| pages * 8_192)) {
+    for (round, left) in (1..).zip([0, 8_192, 16_384, 32_768]) {
         small.fill(left);
-        for check in 0..6 {
+        for check in 0..4 {
             let (code, person) = (format!("B-{round}-{check}"), round * 10 + check);
             let body = first_issue(&code, person);
-            let answer = tokio::time::timeout(Duration::from_secs(3), small.post("/v1/checks", &body));
+            let answer = tokio::time::timeout(Duration::from_secs(1), small.post("/v1/checks", &body));
             match answer.await.map(|a| a.status) {
                 Ok(200 | 202) | Err(_) => drop(decided.insert(code, person)),
                 Ok(507) => refused += 1,
@@ -244,7 +244,7 @@ async fn a_really_full_file_system_loses_nothing_and_needs_no_restart() {
         small.free();
         until("ready again", async || small.get("/readyz").await.status == 200).await;
     }
-    assert!(refused > 10, "{refused} refused");
+    assert!(refused > 5, "{refused} refused");
     for (code, person) in &decided {
         // Who got no answer in time asks again: the code is an idempotency key.
         until("decided", async || {

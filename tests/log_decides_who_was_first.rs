@@ -201,3 +201,24 @@ async fn a_reader_beside_the_server_sees_what_is_durable() {
     assert_eq!(Some(&found.candidates[0].subject), answer.subject.as_ref());
     service.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_log_under_newer_projections_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let log = data.path().join("log");
+    let service = open(data.path());
+    first_issue(&service, "A-1", person(1, 0)).await;
+    service.close().await;
+    drop(service);
+    let older: Vec<_> = std::fs::read_dir(&log).unwrap().map(|e| e.unwrap().path()).collect();
+    let older: Vec<_> = older.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    let service = open(data.path());
+    first_issue(&service, "A-2", person(2, 0)).await;
+    service.close().await;
+    drop(service);
+    for (path, bytes) in older {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let refused = Service::open(data.path(), Models::shipped().unwrap(), ServiceOptions::default()).err().unwrap();
+    assert!(refused.to_string().contains("the log ends at 3"), "{refused}");
+}

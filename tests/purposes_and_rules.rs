@@ -7,7 +7,7 @@ use duynhat_engine::decision::{
 use duynhat_engine::face::FaceCalibration;
 use duynhat_engine::finger::{Calibration, Cohort, Model};
 use duynhat_engine::gallery::Prepared;
-use duynhat_engine::search::{Candidate, FaceScore, FingerScore};
+use duynhat_engine::search::{Candidate, FaceScore, FingerScore, Hands};
 use duynhat_engine::template::{
     Biometrics, FingerPosition, LegalReason, MissingFinger, MissingReason, Outcome, Outcome::*, Purpose,
 };
@@ -39,7 +39,8 @@ fn candidate(row: u64, looks: Looks) -> Candidate {
     // With one finger alone the others were not captured.
     let positions = FingerPosition::known().filter(|p| looks != Looks::OneFinger || p.code() == 2);
     let face = FaceScore { model: 0, cosine: 0.5, llr, curve: 0, compared: 1 };
-    Candidate { row, fingers: positions.map(finger).collect(), faces: vec![face] }
+    let fingers = positions.map(finger).collect();
+    Candidate { row, hands: Hands::AsDeclared, screened: true, fingers, faces: vec![face] }
 }
 
 fn decided(

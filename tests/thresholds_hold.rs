@@ -10,7 +10,7 @@ use duynhat_engine::face::FaceCalibration;
 use duynhat_engine::finger::{
     Calibration, Cohort, CohortStatistics, CompareProbe, FingerFeatures, Model, Scratch, compare, evidence, normalise,
 };
-use duynhat_engine::search::{Candidate, FingerScore};
+use duynhat_engine::search::{Candidate, FingerScore, Hands};
 use duynhat_engine::template::FingerPosition;
 use rayon::prelude::*;
 
@@ -88,7 +88,8 @@ fn strangers_reach_a_score_as_often_as_predicted() {
                     let fingers: Vec<_> =
                         fingers.iter().filter(|f| hand.contains(&f.position.code())).copied().collect();
                     let whole = fingers.len() == hand.len();
-                    let candidate = Candidate { row: 0, fingers, faces: Vec::new() };
+                    let candidate =
+                        Candidate { row: 0, hands: Hands::AsDeclared, screened: true, fingers, faces: Vec::new() };
                     out.push(if whole { fuse(&candidate, &tails).score } else { f32::MIN });
                 }
             }

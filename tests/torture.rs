@@ -229,6 +229,8 @@ fn a_history_that_no_order_explains_is_refused() {
         application: format!("A-{position}"),
         subject: None,
         status: CheckStatus::Decided,
+        standing: None,
+        waits_for: None,
         purpose: None,
         decision: Some(decision),
         findings: vec![decision],

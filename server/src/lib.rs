@@ -1,8 +1,10 @@
 //! The parts of the `duynhat` binary.
 
+pub mod backup;
 pub mod cli;
 pub mod http;
 pub mod registry;
+pub mod sealed_file;
 pub mod service;
 
 use std::process::ExitCode;
@@ -15,6 +17,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or bad input.\n\
     DUYNHAT_KERNEL=portable|avx2|avx512|neon forces a kernel; every kernel gives the same results.")]
 struct Arguments {
+    /// The key file of an encrypted journal, backup or export; the variable DUYNHAT_KEY_FILE names one as well.
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<std::path::PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -31,14 +36,26 @@ enum Command {
     Identify(cli::identify::IdentifyArgs),
     /// Compare with one subject of a data folder (1:1).
     Verify(cli::verify::VerifyArgs),
+    /// Look at cases and judge them.
+    Cases(cli::cases::CasesArgs),
+    /// The list of confirmed frauds: searched, never enrolled.
+    Frauds(cli::cases::FraudsArgs),
+    /// Make past decisions again and see that they are the same.
+    Replay(cli::replay::ReplayArgs),
+    /// Make past decisions again by another policy and list those that would change.
+    Shadow(cli::replay::ShadowArgs),
     /// Measure this machine on synthetic people.
     Capacity(cli::capacity::CapacityArgs),
     /// Compare two finger templates.
     Compare(cli::compare::CompareArgs),
     /// Show or convert template files.
     Template(cli::template::TemplateArgs),
-    /// Look at a data folder.
+    /// Look at a data folder, and look after it.
     Gallery(cli::gallery::GalleryArgs),
+    /// Erase subjects.
+    Subject(cli::subject::SubjectArgs),
+    /// Make the key file of journal, backups and exports; open what was sealed under it.
+    Key(cli::key::KeyArgs),
     /// Make synthetic people: template files, embeddings, check requests.
     Synth(cli::synth::SynthArgs),
     /// Compare everyone of a data folder with everyone.
@@ -74,25 +91,8 @@ pub fn main() -> ExitCode {
         report(info);
     }));
     let arguments = Arguments::parse();
-    let result = match &arguments.command {
-        Command::Demo(args) => cli::demo::run(args),
-        Command::Serve(args) => cli::serve::run(args),
-        Command::Import(args) => cli::import::run(args),
-        Command::Identify(args) => cli::identify::run(args),
-        Command::Verify(args) => cli::verify::run(args),
-        Command::Capacity(args) => cli::capacity::run(args),
-        Command::Compare(args) => cli::compare::run(args),
-        Command::Template(args) => cli::template::run(args),
-        Command::Gallery(args) => cli::gallery::run(args),
-        Command::Synth(args) => cli::synth::run(args),
-        Command::Reverify(args) => cli::reverify::run(args),
-        Command::Evaluate(args) => cli::evaluate::run(args),
-        Command::Calibrate(args) => cli::calibrate::run(args),
-        Command::Train(args) => cli::train::run(args),
-        Command::Policy(args) => cli::policy::run(args),
-        Command::Explain(args) => cli::explain::run(args),
-        Command::Exceptions(args) => cli::exceptions::run(args),
-    };
+    no_core_dumps();
+    let result = cli::key::take(arguments.key_file.as_deref()).and_then(|()| run(&arguments.command));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -105,5 +105,40 @@ pub fn main() -> ExitCode {
             let usage = error.chain().any(|e| e.is::<cli::BadInput>());
             ExitCode::from(if usage { 2 } else { 1 })
         }
+    }
+}
+
+/// A crash must not write templates and keys to a disk.
+fn no_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Lowering a limit is always allowed.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo(args) => cli::demo::run(args),
+        Command::Serve(args) => cli::serve::run(args),
+        Command::Import(args) => cli::import::run(args),
+        Command::Identify(args) => cli::identify::run(args),
+        Command::Verify(args) => cli::verify::run(args),
+        Command::Cases(args) => cli::cases::run(args),
+        Command::Frauds(args) => cli::cases::run_frauds(args),
+        Command::Replay(args) => cli::replay::run(args),
+        Command::Shadow(args) => cli::replay::run_shadow(args),
+        Command::Capacity(args) => cli::capacity::run(args),
+        Command::Compare(args) => cli::compare::run(args),
+        Command::Template(args) => cli::template::run(args),
+        Command::Gallery(args) => cli::gallery::run(args),
+        Command::Subject(args) => cli::subject::run(args),
+        Command::Key(args) => cli::key::run(args),
+        Command::Synth(args) => cli::synth::run(args),
+        Command::Reverify(args) => cli::reverify::run(args),
+        Command::Evaluate(args) => cli::evaluate::run(args),
+        Command::Calibrate(args) => cli::calibrate::run(args),
+        Command::Train(args) => cli::train::run(args),
+        Command::Policy(args) => cli::policy::run(args),
+        Command::Explain(args) => cli::explain::run(args),
+        Command::Exceptions(args) => cli::exceptions::run(args),
     }
 }

@@ -87,6 +87,7 @@ fn event(dice: &mut Dice, before: u64) -> Event {
             outcome: Outcome::Confirmed,
             subject: Some(format!("C{}", dice.below(50))),
             rests_on: vec![about],
+            seen: before,
             document: Default::default(),
         }),
         _ => Event::Enrolled(Enrolled {

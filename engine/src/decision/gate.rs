@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Policy, Reason};
+use super::{Policy, Reason, implausible};
 use crate::finger::MINUTIAE_MIN;
 use crate::gallery::Prepared;
 use crate::template::{Biometrics, FaceRule, FingerPosition, FingerRule, Purpose};
@@ -82,6 +82,8 @@ pub fn gate(policy: &Policy, input: GateInput<'_>) -> Vec<Reason> {
     }
     let GateInput { purpose, given, prepared, .. } = input;
     fingers(policy, given, prepared, &mut reasons);
+    let wolves = given.fingers.iter().filter_map(|f| Some(Reason::Implausible(f.position, implausible(f)?)));
+    reasons.extend(wolves);
     let unknown = given.fingers.iter().any(|f| f.position == FingerPosition::UNKNOWN);
     let all_missing = given.missing.len() == 10;
     let usable = usable(policy, given, prepared);

@@ -13,12 +13,14 @@
 //!    [`Policy::second_source_llr`].
 
 mod gate;
+mod plausible;
 mod policy;
 mod reason;
 mod rules;
 mod tails;
 
 pub use gate::{Applicant, GateInput, QualityProfile, gate};
+pub use plausible::{Implausible, implausible};
 pub use policy::{POLICY_BYTES_MAX, POLICY_FORMAT, Policy, PolicyError};
 pub use reason::{Language, Reason};
 pub use rules::{Band, Claimed, Exceptions, Judge, Judged, Question, Verdict, decide};
@@ -117,6 +119,8 @@ mod tests {
         let face = |llr: &f32| FaceScore { model: 0, cosine: 0.5, llr: *llr, curve: 0, compared: 1 };
         Candidate {
             row: 0,
+            hands: Default::default(),
+            screened: true,
             fingers: llrs.iter().enumerate().map(finger).collect(),
             faces: faces.iter().map(face).collect(),
         }

@@ -1,5 +1,6 @@
 //! Why a check was decided as it was, in words for the person at the counter, in English and in Vietnamese.
 
+use super::Implausible;
 use crate::finger::FeatureError;
 use crate::template::{FingerPosition, Outcome};
 
@@ -32,6 +33,8 @@ pub enum Reason {
     NotCaptured(FingerPosition),
     /// A print cannot be enrolled.
     Unusable(FingerPosition, FeatureError),
+    /// Minutiae that cannot be of one finger.
+    Implausible(FingerPosition, Implausible),
     /// A print is of too low a quality.
     LowQuality {
         /// Which finger.
@@ -99,6 +102,10 @@ pub enum Reason {
     ClaimedSourcesDisagree,
     /// The portrait on the chip is not this person's.
     ChipPortraitDiffers,
+    /// Left and right were exchanged at one of two captures of this person.
+    HandsSwapped,
+    /// The person resembles an entry of the list of confirmed frauds.
+    OnFraudList,
     /// Nothing is enrolled under the claimed identity.
     ClaimedRecordUnknown,
     /// The purpose needs a claimed record.
@@ -138,6 +145,7 @@ impl Reason {
         match self {
             Self::NotCaptured(_) => "finger_not_captured",
             Self::Unusable(..) => "finger_unusable",
+            Self::Implausible(..) => "finger_implausible",
             Self::LowQuality { .. } => "finger_low_quality",
             Self::FewMinutiae { .. } => "finger_few_minutiae",
             Self::FaceQuality { .. } => "face_low_quality",
@@ -153,6 +161,8 @@ impl Reason {
             Self::ClaimedRecordDiffers => "claimed_record_differs",
             Self::ClaimedSourcesDisagree => "claimed_sources_disagree",
             Self::ChipPortraitDiffers => "chip_portrait_differs",
+            Self::HandsSwapped => "hands_swapped",
+            Self::OnFraudList => "on_fraud_list",
             Self::ClaimedRecordUnknown => "claimed_record_unknown",
             Self::NoClaimedRecord => "no_claimed_record",
             Self::ManyFingersMissing { .. } => "many_fingers_missing",
@@ -169,7 +179,9 @@ impl Reason {
     /// The finger it is about.
     pub fn finger(&self) -> Option<FingerPosition> {
         match self {
-            Self::NotCaptured(position) | Self::Unusable(position, _) => Some(*position),
+            Self::NotCaptured(position) | Self::Unusable(position, _) | Self::Implausible(position, _) => {
+                Some(*position)
+            }
             Self::LowQuality { finger, .. } | Self::FewMinutiae { finger, .. } => Some(*finger),
             _ => None,
         }
@@ -180,6 +192,7 @@ impl Reason {
         Some(match self {
             Self::NotCaptured(_)
             | Self::Unusable(..)
+            | Self::Implausible(..)
             | Self::LowQuality { .. }
             | Self::FewMinutiae { .. }
             | Self::FaceQuality { .. }
@@ -192,6 +205,8 @@ impl Reason {
             Self::ClaimedRecordDiffers | Self::ChipPortraitDiffers => Outcome::Mismatch,
             Self::ResemblesAnotherSubject
             | Self::ClaimedSourcesDisagree
+            | Self::HandsSwapped
+            | Self::OnFraudList
             | Self::ClaimedRecordUnknown
             | Self::NoClaimedRecord
             | Self::ManyFingersMissing { .. }
@@ -218,6 +233,7 @@ impl Reason {
         match self {
             Self::NotCaptured(p) => format!("{p}: neither captured nor named missing; capture it or give a reason"),
             Self::Unusable(p, error) => format!("{p}: {error}; capture it again"),
+            Self::Implausible(p, why) => format!("{p}: {}; look at the sensor and capture it again", why.text()),
             Self::LowQuality { finger, found, least } => {
                 format!("{finger}: quality {found}, at least {least} is needed; clean finger and sensor, capture again")
             }
@@ -247,6 +263,8 @@ impl Reason {
                 "of the claimed record and this person, fingers and face say different things; people must look".into()
             }
             Self::ChipPortraitDiffers => "the portrait on the chip is not this person's".into(),
+            Self::HandsSwapped => "left and right hand were exchanged at one of the two captures".into(),
+            Self::OnFraudList => "the person resembles an entry of the list of confirmed frauds".into(),
             Self::ClaimedRecordUnknown => "no reference is enrolled for the claimed identity".into(),
             Self::NoClaimedRecord => "this purpose needs the applicant's own record to be named".into(),
             Self::ManyFingersMissing { missing, max } => {
@@ -283,6 +301,14 @@ impl Reason {
                 };
                 format!("{}: {why}; hãy thu nhận lại", p.name_vi())
             }
+            Self::Implausible(p, why) => {
+                let why = match why {
+                    Implausible::Crowded => "có nhiều đặc điểm hơn mức một ngón tay có thể có",
+                    Implausible::Piled => "nhiều đặc điểm nằm chồng tại một chỗ",
+                    Implausible::Incoherent => "hướng của các đặc điểm cạnh nhau không theo đường vân nào",
+                };
+                format!("{}: {why}; kiểm tra cảm biến và thu nhận lại", p.name_vi())
+            }
             Self::LowQuality { finger, found, least } => format!(
                 "{}: chất lượng {found}, cần ít nhất {least}; hãy lau sạch ngón tay và đầu đọc rồi thu nhận lại",
                 finger.name_vi()
@@ -316,6 +342,8 @@ impl Reason {
                 "vân tay và khuôn mặt cho kết quả trái ngược khi so với hồ sơ đã khai; cần cán bộ xem xét".into()
             }
             Self::ChipPortraitDiffers => "ảnh chân dung trong chip không phải của người này".into(),
+            Self::HandsSwapped => "tay trái và tay phải đã bị đổi chỗ ở một trong hai lần thu nhận".into(),
+            Self::OnFraudList => "người này giống một mục trong danh sách gian lận đã xác nhận".into(),
             Self::ClaimedRecordUnknown => "chưa có dữ liệu sinh trắc học nào của danh tính đã khai".into(),
             Self::NoClaimedRecord => "mục đích này cần nêu hồ sơ của chính người đề nghị".into(),
             Self::ManyFingersMissing { missing, max } => {

@@ -1,7 +1,7 @@
 //! The rules of each purpose.
 
 use super::{Fused, Policy, Reason, Sources, Tails, Thresholds, fuse};
-use crate::search::Candidate;
+use crate::search::{Candidate, Hands};
 use crate::template::{ClaimRule, Outcome, Purpose};
 
 /// Where a candidate's score lies.
@@ -133,6 +133,9 @@ pub fn decide(
     }
     if verdict.judged.iter().any(|j| !j.claimed && j.band == Band::Review && j.fused.score >= j.thresholds.duplicate) {
         verdict.add(Reason::OneSourceAlone);
+    }
+    if verdict.judged.iter().any(|j| j.candidate.hands == Hands::Swapped && j.band > Band::Clear) {
+        verdict.add(Reason::HandsSwapped);
     }
     let own = verdict.judged.iter().filter(|j| j.claimed);
     // Each reference of the claimed subject at the threshold for what could be compared of it.

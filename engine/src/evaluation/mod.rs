@@ -3,8 +3,10 @@
 mod calibrate;
 mod collection;
 mod comparisons;
+pub mod intervals;
 mod random;
 pub mod rates;
+pub mod tail;
 pub mod training;
 
 pub use calibrate::{CALIBRATION_SCORES_MIN, CalibrationScore, CalibrationScores, calibrate, fit_source};

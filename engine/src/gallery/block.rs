@@ -38,6 +38,8 @@ pub struct FingerColumn<'a> {
 pub struct FaceColumn<'a> {
     /// Row within the block of each entry.
     pub rows: &'a [u8],
+    /// Quality of each entry, 0 unknown.
+    pub qualities: &'a [u8],
     /// Which basis of its model the codes were made with.
     pub basis: usize,
     /// Codes and originals.
@@ -177,7 +179,16 @@ impl Block {
             let what = format!("{} faces for {} rows", block.rows(), rows.rows.len());
             return Err(corrupt(ColumnId::FaceRows(model), what));
         }
-        Ok(Some(FaceColumn { rows: rows.rows, basis: rows.basis as usize, block }))
+        Ok(Some(FaceColumn { rows: rows.rows, qualities: rows.qualities, basis: rows.basis as usize, block }))
+    }
+
+    /// The basis that a face model's entries are encoded with, without touching them.
+    ///
+    /// # Errors
+    /// Damage or I/O.
+    pub fn faces_basis(&self, model: u8) -> Result<Option<usize>, GalleryError> {
+        let rows = self.column(ColumnId::FaceRows(model), |b| FaceRows::parse(b).map_err(str::to_owned))?;
+        Ok(rows.map(|r| r.basis as usize))
     }
 
     /// How many entries a face model has here, without touching its codes.
@@ -198,6 +209,14 @@ impl Block {
             };
             (*id, len)
         })
+    }
+
+    /// Verifies every checksum again, also where it was verified before; returns the bytes read.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verify_again(&self) -> Result<u64, GalleryError> {
+        self.columns.values().map(Column::verify).sum()
     }
 
     /// Reads every column and verifies its checksum and its structure.

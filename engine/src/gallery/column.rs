@@ -105,6 +105,18 @@ impl Column {
         }
     }
 
+    /// Compares the bytes with their checksum, also when they were verified before: what lies on a disk, or in its
+    /// cache, does not stay right by having been right.
+    pub fn verify(&self) -> Result<u64, GalleryError> {
+        let bytes = self.bytes()?;
+        match self {
+            Self::File { file, offset, crc, .. } if crc32c::crc32c(bytes) != *crc => {
+                Err(GalleryError::corrupt(&file.path, *offset, "the block's checksum is wrong"))
+            }
+            _ => Ok(bytes.len() as u64),
+        }
+    }
+
     /// Where a payload problem is to be reported.
     pub fn place(&self) -> (PathBuf, u64) {
         match self {

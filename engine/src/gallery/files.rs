@@ -5,6 +5,7 @@
 //! gallery/OVERLAY                  withdrawn rows, and rows that have changed their subject
 //! gallery/stripe-00000/DIRECTORY   where each block of each column lies, with its checksum
 //! gallery/stripe-00000/*.col       payloads, appended, 64-byte aligned
+//! gallery/stripe-00000.0001/       the same stripe, written anew once: the manifest says which generation counts
 //! ```
 //! Order of a flush: payloads, sync; directory, sync, rename; overlay likewise; manifest last. What a crash leaves
 //! beyond a recorded length is overwritten by the next flush. Records are framed: 8 bytes magic, u32 version, u32
@@ -38,7 +39,8 @@ pub(super) struct Manifest {
     /// Every event below this position that makes a row is in the files.
     pub replay_from: u64,
     pub rows: u64,
-    pub stripes: u32,
+    /// Generation of each stripe: how often it was written anew.
+    pub stripes: Vec<u32>,
     pub face_models: Vec<StoredModel>,
 }
 
@@ -82,12 +84,17 @@ pub(super) fn write_record<T: Serialize>(
     magic: &[u8; 8],
     value: &T,
 ) -> Result<(), GalleryError> {
+    storage::replace(storage, path, &record(magic, value)?).map_err(|e| GalleryError::io(path, e))
+}
+
+/// A framed record's bytes.
+fn record<T: Serialize>(magic: &[u8; 8], value: &T) -> Result<Vec<u8>, GalleryError> {
     let payload = codec::encode(value)?;
     let mut bytes = magic.to_vec();
     bytes.extend(GALLERY_FORMAT_VERSION.to_le_bytes());
     bytes.extend(crc32c::crc32c(&payload).to_le_bytes());
     bytes.extend(payload);
-    storage::replace(storage, path, &bytes).map_err(|e| GalleryError::io(path, e))
+    Ok(bytes)
 }
 
 /// Reads what [`write_record`] wrote; `None` when there is no such file.
@@ -123,24 +130,29 @@ pub(super) fn read_record<T: DeserializeOwned>(
 /// A stripe's files, for the writer and for readers.
 pub(super) struct StripeFiles {
     storage: Arc<dyn Storage>,
-    dir: PathBuf,
+    pub dir: PathBuf,
+    pub generation: u32,
     pub directory: Directory,
 }
 
 impl StripeFiles {
-    pub fn path(gallery_dir: &Path, number: u32) -> PathBuf {
-        gallery_dir.join(format!("stripe-{number:05}"))
+    pub fn path(gallery_dir: &Path, number: u32, generation: u32) -> PathBuf {
+        gallery_dir.join(match generation {
+            0 => format!("stripe-{number:05}"),
+            _ => format!("stripe-{number:05}.{generation:04}"),
+        })
     }
 
     pub fn create(
         storage: Arc<dyn Storage>,
         gallery_dir: &Path,
         number: u32,
+        generation: u32,
         gallery: [u8; 16],
     ) -> Result<Self, GalleryError> {
-        let dir = Self::path(gallery_dir, number);
+        let dir = Self::path(gallery_dir, number, generation);
         storage::make_dir(&*storage, &dir).map_err(|e| GalleryError::io(&dir, e))?;
-        Ok(Self { storage, dir, directory: Directory { gallery, blocks: Vec::new() } })
+        Ok(Self { storage, dir, generation, directory: Directory { gallery, blocks: Vec::new() } })
     }
 
     /// Reads the directory and maps the columns; checks every length against its file first, and scans nothing.
@@ -148,9 +160,10 @@ impl StripeFiles {
         storage: Arc<dyn Storage>,
         gallery_dir: &Path,
         number: u32,
+        generation: u32,
         gallery: [u8; 16],
     ) -> Result<(Self, Vec<Arc<Block>>), GalleryError> {
-        let dir = Self::path(gallery_dir, number);
+        let dir = Self::path(gallery_dir, number, generation);
         let path = dir.join("DIRECTORY");
         let directory: Directory = read_record(&*storage, &path, DIRECTORY_MAGIC)?
             .ok_or_else(|| GalleryError::Missing { path: path.clone() })?;
@@ -163,12 +176,13 @@ impl StripeFiles {
         if let Some(bad) = directory.blocks.iter().find(|b| b.rows == 0 || b.rows as usize > BLOCK_ROWS) {
             return Err(GalleryError::corrupt(&path, 16, format!("a block of {} rows", bad.rows)));
         }
-        let stripe = Self { storage, dir, directory };
+        let stripe = Self { storage, dir, generation, directory };
         let blocks = stripe.map(0)?;
         Ok((stripe, blocks))
     }
 
-    fn lengths(&self) -> BTreeMap<ColumnId, u64> {
+    /// Recorded length of each column's file.
+    pub fn lengths(&self) -> BTreeMap<ColumnId, u64> {
         let mut lengths = BTreeMap::new();
         for entry in self.directory.blocks.iter().flat_map(|b| &b.columns) {
             let len = lengths.entry(entry.id).or_insert(0);
@@ -178,7 +192,7 @@ impl StripeFiles {
     }
 
     /// Maps the columns of the blocks from number `from` on.
-    fn map(&self, from: usize) -> Result<Vec<Arc<Block>>, GalleryError> {
+    pub fn map(&self, from: usize) -> Result<Vec<Arc<Block>>, GalleryError> {
         let mut files = BTreeMap::new();
         for (id, len) in self.lengths() {
             let path = self.dir.join(id.file_name());
@@ -262,4 +276,42 @@ fn write_allocated(storage: &dyn Storage, path: &Path, start: u64, bytes: &[u8])
     file.allocate(start, bytes.len() as u64)?;
     storage::write_all_at(&*file, bytes, start)?;
     file.sync_data()
+}
+
+/// What is to be copied of a file.
+pub enum Content {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Its first bytes, this many.
+    Prefix(u64),
+}
+
+/// See [`super::Gallery::files_in`].
+pub(super) fn list(dir: &Path) -> Result<Vec<(PathBuf, Content)>, GalleryError> {
+    let disk = storage::Disk;
+    let read = |path: &Path| disk.read(path).map_err(|e| GalleryError::io(path, e));
+    let manifest_path = dir.join("MANIFEST");
+    let Some(manifest) = read_record::<Manifest>(&disk, &manifest_path, MANIFEST_MAGIC)? else {
+        return Ok(Vec::new());
+    };
+    let mut all = Vec::new();
+    for (number, generation) in (0u32..).zip(&manifest.stripes) {
+        let stripe = StripeFiles::path(dir, number, *generation);
+        let relative = PathBuf::from(stripe.file_name().unwrap_or_default());
+        let path = stripe.join("DIRECTORY");
+        let directory: Directory =
+            read_record(&disk, &path, DIRECTORY_MAGIC)?.ok_or_else(|| GalleryError::Missing { path: path.clone() })?;
+        let bytes = record(DIRECTORY_MAGIC, &directory)?;
+        let lengths =
+            StripeFiles { storage: storage::disk(), dir: stripe, generation: *generation, directory }.lengths();
+        all.push((relative.join("DIRECTORY"), Content::Bytes(bytes)));
+        all.extend(lengths.into_iter().map(|(id, len)| (relative.join(id.file_name()), Content::Prefix(len))));
+    }
+    let overlay = dir.join("OVERLAY");
+    if overlay.exists() {
+        all.push((PathBuf::from("OVERLAY"), Content::Bytes(read(&overlay)?)));
+    }
+    // What the directories and the overlay know beyond this manifest is forgotten or replayed when it is opened.
+    all.push((PathBuf::from("MANIFEST"), Content::Bytes(record(MANIFEST_MAGIC, &manifest)?)));
+    Ok(all)
 }

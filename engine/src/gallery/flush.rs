@@ -25,6 +25,7 @@ pub struct Flushed {
     stripes: Vec<StripeFiles>,
     mapped: Vec<Arc<Block>>,
     replay_from: u64,
+    rows: u64,
     result: Result<(), GalleryError>,
 }
 
@@ -34,7 +35,8 @@ impl Flush {
     pub fn run(mut self) -> Flushed {
         let mut mapped = Vec::new();
         let result = self.write(&mut mapped);
-        Flushed { stripes: self.stripes, mapped, replay_from: self.manifest.replay_from, result }
+        let (replay_from, rows) = (self.manifest.replay_from, self.manifest.rows);
+        Flushed { stripes: self.stripes, mapped, replay_from, rows, result }
     }
 
     fn write(&mut self, mapped: &mut Vec<Arc<Block>>) -> Result<(), GalleryError> {
@@ -43,13 +45,14 @@ impl Flush {
         while mapped.len() < self.blocks.len() {
             if self.stripes.last().is_none_or(StripeFiles::is_full) {
                 let number = self.stripes.len() as u32;
-                self.stripes.push(StripeFiles::create(self.storage.clone(), &self.dir, number, id)?);
+                self.stripes.push(StripeFiles::create(self.storage.clone(), &self.dir, number, 0, id)?);
             }
             let Some(stripe) = self.stripes.last_mut() else { break };
             let rest = &self.blocks[mapped.len()..];
             mapped.extend(stripe.append(&rest[..stripe.room().min(rest.len())])?);
         }
-        self.manifest.stripes = self.stripes.iter().filter(|s| !s.directory.blocks.is_empty()).count() as u32;
+        let stripes = self.stripes.iter().filter(|s| !s.directory.blocks.is_empty());
+        self.manifest.stripes = stripes.map(|s| s.generation).collect();
         files::write_record(&*self.storage, &self.dir.join("OVERLAY"), OVERLAY_MAGIC, &self.overlay)?;
         files::write_record(&*self.storage, &self.dir.join("MANIFEST"), MANIFEST_MAGIC, &self.manifest)
     }
@@ -70,7 +73,7 @@ impl Gallery {
                 finger_model: self.finger_model.clone(),
                 replay_from: self.partial.first().map_or(applied + 1, |r| r.position),
                 rows: self.rows - self.partial.len() as u64,
-                stripes: 0,
+                stripes: Vec::new(),
                 face_models: self.models.store(),
             },
         })
@@ -85,7 +88,7 @@ impl Gallery {
         self.whole.drain(..flushed.mapped.len());
         Arc::make_mut(&mut self.filed).extend(flushed.mapped);
         flushed.result?;
-        self.replay_from = flushed.replay_from;
+        (self.replay_from, self.recorded_rows) = (flushed.replay_from, flushed.rows);
         Ok(())
     }
 

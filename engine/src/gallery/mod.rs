@@ -22,6 +22,7 @@ mod map;
 mod overlay;
 mod payload;
 mod reference;
+mod rewrite;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -33,12 +34,13 @@ pub use block::{BLOCK_ROWS, Block, FaceColumn, FingerColumn};
 pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
-pub use files::{GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use files::{Content, GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
 pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
 pub use overlay::{Overlay, STRIPE_ROWS};
 pub use payload::{Prints, StoredPrint};
 pub use reference::{Prepared, PreparedFinger, Reference};
+pub use rewrite::{Compaction, RewrittenStripe};
 pub use snapshot::Snapshot;
 
 use crate::face::Plans;
@@ -47,10 +49,6 @@ use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles}
 
 /// Whole blocks in memory from which on [`Gallery::wants_flush`] holds: 4,096 references.
 const FLUSH_BLOCKS: usize = 16;
-/// References of a face model from which its basis is learned.
-const BASIS_SAMPLE: usize = 4_096;
-/// Seed of that sample's order.
-const BASIS_SEED: u64 = 1;
 
 /// The writer's side of the gallery.
 pub struct Gallery {
@@ -73,6 +71,8 @@ pub struct Gallery {
     plans: Arc<Plans>,
     rows: u64,
     replay_from: u64,
+    /// Rows that the manifest knows.
+    recorded_rows: u64,
     published: Arc<ArcSwap<Snapshot>>,
 }
 
@@ -114,6 +114,7 @@ impl Gallery {
             plans: Arc::default(),
             rows: 0,
             replay_from: 1,
+            recorded_rows: 0,
             published: Arc::new(ArcSwap::from_pointee(Snapshot {
                 filed: Arc::default(),
                 tail: Vec::new(),
@@ -142,8 +143,8 @@ impl Gallery {
         let models = FaceModels::restore(manifest.face_models);
         self.models = Arc::new(models.map_err(|what| GalleryError::corrupt(&path, 16, what))?);
         let mut filed = Vec::new();
-        for number in 0..manifest.stripes {
-            let (stripe, blocks) = StripeFiles::open(self.storage.clone(), &self.dir, number, self.id)?;
+        for (number, generation) in (0u32..).zip(&manifest.stripes) {
+            let (stripe, blocks) = StripeFiles::open(self.storage.clone(), &self.dir, number, *generation, self.id)?;
             self.stripes.push(stripe);
             for block in blocks {
                 // A crash between directory and manifest leaves blocks that the manifest does not know: their rows
@@ -156,7 +157,7 @@ impl Gallery {
                 }
                 if block.first_row != self.rows {
                     let what = format!("a block begins at row {}; expected {}", block.first_row, self.rows);
-                    let path = StripeFiles::path(&self.dir, number).join("DIRECTORY");
+                    let path = StripeFiles::path(&self.dir, number, *generation).join("DIRECTORY");
                     return Err(GalleryError::corrupt(&path, 16, what));
                 }
                 self.rows += u64::from(block.rows);
@@ -168,7 +169,7 @@ impl Gallery {
             return Err(GalleryError::corrupt(&path, 16, what));
         }
         self.filed = Arc::new(filed);
-        self.replay_from = manifest.replay_from;
+        (self.replay_from, self.recorded_rows) = (manifest.replay_from, manifest.rows);
         let overlay_path = self.dir.join("OVERLAY");
         let overlay: Option<StoredOverlay> = files::read_record(&*self.storage, &overlay_path, OVERLAY_MAGIC)?;
         if let Some(stored) = overlay {
@@ -178,6 +179,35 @@ impl Gallery {
             self.overlay = Overlay::restore(&stored);
         }
         Ok(())
+    }
+
+    /// The face models of the gallery in a folder, with their bases; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn face_models_in(dir: &Path) -> Result<Option<FaceModels>, GalleryError> {
+        let path = dir.join("MANIFEST");
+        let Some(manifest) = files::read_record::<Manifest>(&storage::Disk, &path, MANIFEST_MAGIC)? else {
+            return Ok(None);
+        };
+        let models = FaceModels::restore(manifest.face_models);
+        models.map(Some).map_err(|what| GalleryError::corrupt(&path, 16, what))
+    }
+
+    /// The files that make the gallery in a folder, relative to it, to be copied while it grows: what the manifest names,
+    /// directories as they were read, columns up to the length that those record. Empty when nothing is there.
+    ///
+    /// # Errors
+    /// Damage, I/O; `Missing` when a stripe was written anew meanwhile.
+    pub fn files_in(dir: &Path) -> Result<Vec<(PathBuf, Content)>, GalleryError> {
+        files::list(dir)
+    }
+
+    /// Gives an empty gallery the face models, and so the frozen bases, of the one that it replaces.
+    pub fn begin_with(&mut self, models: FaceModels) {
+        if self.rows == 0 {
+            self.models = Arc::new(models);
+        }
     }
 
     /// The log position from which events must be replayed onto what [`Gallery::open`] found.
@@ -239,22 +269,11 @@ impl Gallery {
     /// Learns the basis of a face model once the gallery holds enough of its references. The stored codes change with
     /// it, search results do not (the search is exact under any basis).
     fn learn_bases(&mut self) -> Result<(), GalleryError> {
-        let young: Vec<u8> = (0u8..).zip(self.models.iter()).filter(|(_, m)| m.bases() == 1).map(|(n, _)| n).collect();
+        let young: Vec<u8> = (0u8..).zip(self.models.iter()).filter(|(_, m)| m.is_young()).map(|(n, _)| n).collect();
         for number in young {
-            let mut sample: Vec<&[f32]> = Vec::new();
-            for block in self.filed.iter().chain(&self.whole) {
-                if let Some(faces) = block.faces(&self.models, number)? {
-                    sample.extend((0..faces.rows.len()).map(|entry| faces.block.originals.values(entry)));
-                }
-                if sample.len() >= BASIS_SAMPLE {
-                    break;
-                }
-            }
-            if sample.len() >= BASIS_SAMPLE {
-                sample.truncate(BASIS_SAMPLE);
-                if let Ok(basis) = crate::face::Basis::learn(&sample, BASIS_SEED) {
-                    Arc::make_mut(&mut self.models).adopt(number, basis);
-                }
+            let blocks = self.filed.iter().chain(&self.whole);
+            if let Some((basis, sampled)) = rewrite::learn(blocks, &self.models, number, &self.overlay)? {
+                Arc::make_mut(&mut self.models).adopt(number, basis, sampled);
             }
         }
         Ok(())
@@ -305,5 +324,18 @@ impl Gallery {
     /// Whether enough whole blocks wait in memory for a flush to be worth it.
     pub fn wants_flush(&self) -> bool {
         self.writable && self.whole.len() >= FLUSH_BLOCKS
+    }
+
+    fn write_manifest(&self, replay_from: u64, rows: u64) -> Result<(), GalleryError> {
+        let stripes = self.stripes.iter().filter(|s| !s.directory.blocks.is_empty());
+        let manifest = Manifest {
+            gallery: self.id,
+            finger_model: self.finger_model.clone(),
+            replay_from,
+            rows,
+            stripes: stripes.map(|s| s.generation).collect(),
+            face_models: self.models.store(),
+        };
+        files::write_record(&*self.storage, &self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)
     }
 }

@@ -54,6 +54,25 @@ impl Overlay {
         self.withdrawn += 1;
     }
 
+    /// Withdraws the row and forgets whose it was.
+    pub(super) fn erase(&mut self, row: u64) {
+        self.withdraw(row);
+        let (stripe, row) = split(row);
+        if let Some(stripe) = self.stripes.get_mut(&stripe)
+            && stripe.subjects.contains_key(&row)
+        {
+            Arc::make_mut(stripe).subjects.remove(&row);
+        }
+    }
+
+    /// The withdrawn rows of a range, ascending.
+    pub fn withdrawn_in(&self, rows: std::ops::Range<u64>) -> Vec<u64> {
+        if self.withdrawn == 0 {
+            return Vec::new();
+        }
+        rows.filter(|row| self.is_withdrawn(*row)).collect()
+    }
+
     pub(super) fn set_subject(&mut self, row: u64, subject: &str) {
         let (stripe, row) = split(row);
         Arc::make_mut(self.stripes.entry(stripe).or_default()).subjects.insert(row, subject.into());

@@ -237,6 +237,7 @@ impl<'a> Prints<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct FaceRows<'a> {
     pub rows: &'a [u8],
+    pub qualities: &'a [u8],
     pub basis: u32,
 }
 
@@ -253,7 +254,7 @@ impl<'a> FaceRows<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let (mut cut, head) = Cutter::new(bytes, ROWS_MAGIC)?;
         let rows = cut.take::<u8>(head.count as usize)?;
-        cut.take::<u8>(head.count as usize)?;
-        Ok(Self { rows, basis: head.second })
+        let qualities = cut.take::<u8>(head.count as usize)?;
+        Ok(Self { rows, qualities, basis: head.second })
     }
 }

@@ -22,10 +22,24 @@ pub enum Event {
     Decided(Decided),
     /// A check was taken back; it leaves no reference.
     Withdrawn(Withdrawn),
+    /// Somebody's data was ordered to be erased, or an order was carried out.
+    Erased(Erased),
+    /// What the registry held at a position.
+    RegistryDigest(RegistryDigest),
     /// From here on decisions follow this policy.
     PolicyAdopted(PolicyAdopted),
+    /// A person judged a case.
+    Adjudicated(Adjudicated),
+    /// Two subjects turned out to be one.
+    Merged(Merged),
+    /// A merger was taken back.
+    Unmerged(Merged),
+    /// A confirmed fraud's biometrics: searched, never enrolled.
+    FraudListed(FraudListed),
     /// A second person said whether a check's missing fingers may pass.
     SecondApproval(SecondApproval),
+    /// Stands where an erased record stood. Never appended: only [`super::redact`] writes it.
+    Redacted(Redacted),
 }
 
 impl Event {
@@ -37,11 +51,41 @@ impl Event {
             Self::Submitted(_) => 3,
             Self::Decided(_) => 4,
             Self::Withdrawn(_) => 5,
+            Self::Erased(_) => 6,
+            Self::RegistryDigest(_) => 7,
             Self::PolicyAdopted(_) => 8,
+            Self::Adjudicated(_) => 10,
+            Self::Merged(_) => 11,
+            Self::Unmerged(_) => 12,
+            Self::FraudListed(_) => 13,
             Self::SecondApproval(_) => 14,
+            Self::Redacted(r) => REDACTED | r.kind,
+        }
+    }
+
+    /// The submission or enrolment that the event says something about, when it says it about one.
+    pub fn about(&self) -> Option<u64> {
+        match self {
+            Self::Decided(d) => Some(d.submitted),
+            Self::Withdrawn(w) => Some(w.submitted),
+            Self::SecondApproval(a) => Some(a.submitted),
+            Self::Adjudicated(a) => Some(a.submitted),
+            Self::Created(_)
+            | Self::Enrolled(_)
+            | Self::Submitted(_)
+            | Self::Erased(_)
+            | Self::RegistryDigest(_)
+            | Self::PolicyAdopted(_)
+            | Self::Merged(_)
+            | Self::Unmerged(_)
+            | Self::FraudListed(_)
+            | Self::Redacted(_) => None,
         }
     }
 }
+
+/// Bit of the frame's kind that says: redacted. The other bits are the kind that the record had.
+pub const REDACTED: u16 = 0x8000;
 
 /// See [`Event::Created`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +155,8 @@ pub struct Decided {
     pub subject: Option<String>,
     /// Positions of the references that the decision rests on.
     pub rests_on: Vec<u64>,
+    /// The log position whose state the decision saw: what it takes to make it again.
+    pub seen: u64,
     /// The whole answer as it was given (JSON).
     pub document: Blob,
 }
@@ -122,6 +168,107 @@ pub struct Withdrawn {
     pub submitted: u64,
     /// The application's code.
     pub application: String,
+}
+
+/// See [`Event::Adjudicated`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adjudicated {
+    /// Position of the submission whose case it is.
+    pub submitted: u64,
+    /// The application's code.
+    pub application: String,
+    /// Who judged.
+    pub adjudicator: String,
+    /// As what.
+    pub role: Role,
+    /// What they found.
+    pub verdict: CaseVerdict,
+    /// Of [`CaseVerdict::SamePerson`]: which subject.
+    pub subject: Option<String>,
+    /// In their own words.
+    pub note: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// When this verdict ends the case: what holds from now on.
+    pub closing: Option<Closing>,
+}
+
+/// What a case ended in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Instead of the decision that opened the case. [`Outcome::Recapture`] leaves no reference.
+    pub outcome: Outcome,
+    /// The subject that the submission's reference belongs to from now on.
+    pub subject: Option<String>,
+    /// References that the submission was found not to be of the same person as.
+    pub distinct_from: Vec<u64>,
+}
+
+/// As what somebody judges a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// One of two who judge independently.
+    Adjudicator,
+    /// Ends a disagreement.
+    Supervisor,
+}
+
+/// What somebody finds in a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseVerdict {
+    /// The applicant and a subject are one person.
+    SamePerson,
+    /// The applicant is none of the candidates.
+    DifferentPeople,
+    /// The capture does not allow to say; the applicant has to come again.
+    BadCapture,
+}
+
+/// See [`Event::Merged`] and [`Event::Unmerged`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The application whose case showed it.
+    pub application: String,
+    /// The subject that ceased to be.
+    pub from: String,
+    /// The subject that went on.
+    pub into: String,
+    /// The references that moved.
+    pub positions: Vec<u64>,
+    /// Keyed pseudonyms of the identity numbers that moved.
+    pub identities: Vec<[u8; 32]>,
+    /// Who did it.
+    pub operator: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
+/// See [`Event::Erased`]. Says that, when and by whom, never what: subjects and applications stand as keyed pseudonyms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Erased {
+    /// From here on nothing of it is searched or shown.
+    Ordered(ErasureOrder),
+    /// From here on nothing of it is in this data folder.
+    Done(ErasureDone),
+}
+
+/// See [`Erased::Ordered`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErasureOrder {
+    /// Positions of the submissions and enrolments to be erased, ascending.
+    pub positions: Vec<u64>,
+    /// Keyed pseudonym of the subject, to know the same order when it comes again.
+    pub subject: Option<[u8; 32]>,
+    /// Keyed pseudonyms of the applications: their codes are not given a second time.
+    pub applications: Vec<[u8; 32]>,
+    /// Who ordered it.
+    pub operator: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
 }
 
 /// See [`Event::PolicyAdopted`].
@@ -150,6 +297,58 @@ pub struct SecondApproval {
     pub approved: bool,
     /// Milliseconds since 1970, UTC.
     pub time_ms: u64,
+}
+
+/// See [`Event::FraudListed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FraudListed {
+    /// The entry's name.
+    pub name: String,
+    /// Why it is on the list.
+    pub reason: String,
+    /// Who put it there.
+    pub operator: String,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// What is searched for.
+    pub biometrics: StoredBiometrics,
+}
+
+/// See [`Erased::Done`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErasureDone {
+    /// Positions of the orders that were carried out, ascending.
+    pub orders: Vec<u64>,
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// Journal records redacted.
+    pub records: u64,
+    /// Stripes written anew.
+    pub stripes: u32,
+}
+
+/// See [`Event::RegistryDigest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryDigest {
+    /// Everything up to this position was applied.
+    pub position: u64,
+    /// The registry's schema.
+    pub schema: u32,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Digest of their content; does not depend on their order.
+    pub digest: [u8; 32],
+}
+
+/// See [`Event::Redacted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redacted {
+    /// The kind that the record had.
+    pub kind: u16,
+    /// Whether it made a row: the row stays, empty, so that rows keep their numbers.
+    pub row: bool,
+    /// Position of the order.
+    pub order: u64,
 }
 
 /// [`Biometrics`] as the log stores them.

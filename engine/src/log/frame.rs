@@ -5,6 +5,7 @@
 //! header:   0 "DUYNHATJ"   8 u32 version   12 u32 zero   16 u64 first position   24 [u8;16] gallery   40 zeros   60 u32 CRC32C of 0..60
 //! record:   0 u32 "DNR1"   4 u32 payload length   8 u64 position   16 u64 durable   24 u16 kind   26 u16 version   28 u32 CRC32C of 4..28 and the payload   32 payload
 //! ```
+//! Bit 15 of the kind: redacted. Bit 14: the payload is sealed under the storage key, for this gallery, position and kind.
 //! All little-endian. `durable` is the last position that was known to be durable when the record was written. It tells
 //! a torn tail from damage: a record that cannot be read is *torn* when no later record claims it was durable, and
 //! *damaged* when one does.
@@ -12,6 +13,7 @@
 use crate::codec::{self, CodecError, RECORD_BYTES_MAX};
 
 use super::Event;
+use crate::storage::StorageKey;
 
 /// Length of a file's header.
 pub(super) const HEADER_LEN: usize = 64;
@@ -63,9 +65,39 @@ pub(super) fn parse_segment_header(h: &[u8]) -> Result<(u64, [u8; 16]), String> 
     parse_header(h, SEGMENT_MAGIC, "a journal segment")
 }
 
+/// Bit of the kind that says: sealed.
+const SEALED: u16 = 0x4000;
+
+/// The key that a journal's payloads are sealed under, and the gallery that they are sealed for.
+#[derive(Clone, Copy)]
+pub(super) struct Seal<'a> {
+    pub key: Option<&'a StorageKey>,
+    pub gallery: [u8; 16],
+}
+
+/// Why an event could not be had from a frame whose checksum holds.
+pub(super) enum EventError {
+    /// It is not what was written.
+    Damage(String),
+    /// It is sealed, and the key is not there or another one.
+    Key(&'static str),
+}
+
 /// Appends the record to `out`.
-pub(super) fn write_record(position: u64, durable: u64, event: &Event, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let payload = codec::encode(event)?;
+pub(super) fn write_record(
+    position: u64,
+    durable: u64,
+    event: &Event,
+    seal: Seal<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let mut payload = codec::encode(event)?;
+    let mut kind = event.kind();
+    if let Some(key) = seal.key {
+        kind |= SEALED;
+        let context = context(&seal.gallery, position, kind);
+        payload = key.seal(&[&context], &payload).map_err(|e| CodecError::new(e.to_string()))?;
+    }
     if payload.len() > RECORD_BYTES_MAX {
         // It could be written, but never read again.
         return Err(CodecError::new(format!("a record of {} bytes; the limit is {RECORD_BYTES_MAX}", payload.len())));
@@ -75,12 +107,17 @@ pub(super) fn write_record(position: u64, durable: u64, event: &Event, out: &mut
     out.extend((payload.len() as u32).to_le_bytes());
     out.extend(position.to_le_bytes());
     out.extend(durable.to_le_bytes());
-    out.extend(event.kind().to_le_bytes());
+    out.extend(kind.to_le_bytes());
     out.extend(FORMAT_VERSION.to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + 4..start + 28]), &payload);
     out.extend(crc.to_le_bytes());
     out.extend(payload);
     Ok(())
+}
+
+/// What a payload is sealed for.
+fn context(gallery: &[u8; 16], position: u64, kind: u16) -> Vec<u8> {
+    [b"journal", &gallery[..], &position.to_le_bytes(), &kind.to_le_bytes(), &FORMAT_VERSION.to_le_bytes()].concat()
 }
 
 /// A record's frame whose checksum holds.
@@ -125,14 +162,28 @@ impl<'a> Frame<'a> {
         RECORD_HEADER_LEN + self.payload.len()
     }
 
+    /// The kind of the event, redacted or not, without the bit that says how it is stored.
+    pub fn event_kind(&self) -> u16 {
+        self.kind & !SEALED
+    }
+
     /// The event itself.
-    pub fn event(&self) -> Result<Event, String> {
+    pub fn event(&self, seal: Seal<'_>) -> Result<Event, EventError> {
+        let damage = EventError::Damage;
         if self.version != FORMAT_VERSION {
-            return Err(format!("record version {}; this build reads {FORMAT_VERSION}", self.version));
+            return Err(damage(format!("record version {}; this build reads {FORMAT_VERSION}", self.version)));
         }
-        let event: Event = codec::decode(self.payload).map_err(|e| e.to_string())?;
-        if event.kind() != self.kind {
-            return Err(format!("the frame says kind {}, the record {}", self.kind, event.kind()));
+        let event: Event = if self.kind & SEALED == 0 {
+            codec::decode(self.payload).map_err(|e| damage(e.to_string()))?
+        } else {
+            let key = seal.key.ok_or(EventError::Key("the log is encrypted, and no key file was given"))?;
+            let context = context(&seal.gallery, self.position, self.kind);
+            // The frame's checksum holds, so it is what was written: under another key.
+            let wrong = EventError::Key("the log was encrypted under another key than the one that was given");
+            codec::decode(&key.open(&[&context], self.payload).ok_or(wrong)?).map_err(|e| damage(e.to_string()))?
+        };
+        if event.kind() != self.event_kind() {
+            return Err(damage(format!("the frame says kind {}, the record {}", self.event_kind(), event.kind())));
         }
         Ok(event)
     }

@@ -14,10 +14,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::frame::{self, Frame, HEADER_LEN};
+use super::frame::{self, Frame, HEADER_LEN, Seal};
 use super::watermark::{self, Watermark};
 use super::{Event, LogError};
-use crate::storage::{self, Open, Storage, StorageFile};
+use crate::storage::{self, Open, Storage, StorageFile, StorageKey};
 
 /// What [`FileJournal::has_room`] asks for.
 const ROOM_PROBE_BYTES: u64 = 1 << 20;
@@ -52,6 +52,7 @@ pub struct FileJournal {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
     gallery: [u8; 16],
+    key: Option<Arc<StorageKey>>,
     file: Box<dyn StorageFile>,
     path: PathBuf,
     len: u64,
@@ -140,6 +141,7 @@ impl FileJournal {
             storage,
             dir: dir.into(),
             gallery,
+            key: storage::key_in_use(),
             file,
             path,
             len,
@@ -158,9 +160,27 @@ impl FileJournal {
         self
     }
 
+    /// Seals what is appended under another key than this process's, or not at all.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Arc<StorageKey>>) -> Self {
+        self.key = key;
+        self
+    }
+
     /// The gallery that the journal belongs to.
     pub fn gallery(&self) -> [u8; 16] {
         self.gallery
+    }
+
+    /// Closes the last segment, if it has any record: from now on it is only read, or rewritten by [`super::redact`].
+    ///
+    /// # Errors
+    /// I/O, a full disk among it; then the journal goes on in the segment that it has.
+    pub fn close_segment(&mut self) -> Result<(), LogError> {
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
+        if self.len > HEADER_LEN as u64 { self.roll() } else { Ok(()) }
     }
 
     /// Makes the note of the last durable position outlive a loss of power. For a moment when nothing waits: until
@@ -205,7 +225,8 @@ impl FileJournal {
         }
         self.buffer.clear();
         for (position, event) in (self.last + 1..).zip(events) {
-            frame::write_record(position, self.last, event, &mut self.buffer)
+            let seal = Seal { key: self.key.as_deref(), gallery: self.gallery };
+            frame::write_record(position, self.last, event, seal, &mut self.buffer)
                 .map_err(|e| LogError::Encode(e.to_string()))?;
         }
         if let Err(error) = storage::write_all_at(&*self.file, &self.buffer, self.len) {
@@ -249,6 +270,9 @@ impl EventLog for FileJournal {
 /// Reads the journal from a position on, beside a writer or without one.
 pub struct JournalReader {
     storage: Arc<dyn Storage>,
+    key: Option<Arc<StorageKey>>,
+    /// Of the segment that is being read.
+    gallery: [u8; 16],
     /// What was noted as durable before the segments were listed.
     durable: u64,
     segments: std::vec::IntoIter<(u64, PathBuf)>,
@@ -288,6 +312,8 @@ impl JournalReader {
         let next = all[0].0;
         Ok(Self {
             storage,
+            key: storage::key_in_use(),
+            gallery: [0; 16],
             durable,
             segments: all.into_iter(),
             path: PathBuf::new(),
@@ -298,6 +324,13 @@ impl JournalReader {
             last_segment: false,
             failed: false,
         })
+    }
+
+    /// Opens what is sealed under another key than this process's.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Arc<StorageKey>>) -> Self {
+        self.key = key;
+        self
     }
 
     fn corrupt(&self, what: impl Into<String>) -> LogError {
@@ -321,7 +354,8 @@ impl JournalReader {
                     return Err(self.corrupt(format!("the segment begins at {first}; expected {}", self.next)));
                 }
                 self.bytes = self.storage.read(&self.path).map_err(|e| LogError::io(&self.path, e))?;
-                let (named, _) = frame::parse_segment_header(&self.bytes).map_err(|what| self.corrupt(what))?;
+                let (named, gallery) = frame::parse_segment_header(&self.bytes).map_err(|what| self.corrupt(what))?;
+                self.gallery = gallery;
                 if named != first {
                     return Err(self.corrupt(format!("the header says position {named}, the name {first}")));
                 }
@@ -345,7 +379,11 @@ impl JournalReader {
             };
             let len = frame.len();
             let wanted = self.next >= self.from;
-            let event = if wanted { Some(frame.event().map_err(|what| self.corrupt(what))?) } else { None };
+            let seal = Seal { key: self.key.as_deref(), gallery: self.gallery };
+            let event = match wanted {
+                true => Some(frame.event(seal).map_err(|e| LogError::event(&self.path, self.offset, e))?),
+                false => None,
+            };
             let position = self.next;
             self.offset += len;
             self.next += 1;
@@ -426,7 +464,7 @@ fn ends_early(path: PathBuf, offset: u64, last: u64, durable: u64) -> LogError {
 }
 
 /// The segments of a folder by first position.
-fn segments(storage: &dyn Storage, dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
+pub(super) fn segments(storage: &dyn Storage, dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     let paths = match storage.list(dir) {
         Ok(paths) => paths,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

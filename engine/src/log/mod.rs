@@ -7,14 +7,17 @@ mod event;
 mod frame;
 mod journal;
 pub mod projection;
+pub mod redact;
+pub mod segment;
 mod watermark;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use event::{
-    Created, Decided, Enrolled, Event, PolicyAdopted, SecondApproval, StoredBiometrics, StoredBiometricsError,
-    Submitted, Withdrawn,
+    Adjudicated, CaseVerdict, Closing, Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder, Event,
+    FraudListed, Merged, PolicyAdopted, REDACTED, Redacted, RegistryDigest, Role, SecondApproval, StoredBiometrics,
+    StoredBiometricsError, Submitted, Withdrawn,
 };
 pub use frame::FORMAT_VERSION;
 pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};
@@ -49,6 +52,14 @@ pub enum LogError {
         /// What is wrong.
         what: String,
     },
+    /// The log is encrypted, and the key is not there or another one.
+    #[error("{}: {what}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Which of the two.
+        what: &'static str,
+    },
     /// No room; nothing was appended.
     #[error("no room on disk; nothing was appended")]
     DiskFull,
@@ -77,6 +88,14 @@ pub enum LogError {
 }
 
 impl LogError {
+    fn event(path: &Path, offset: usize, error: frame::EventError) -> Self {
+        let path = path.into();
+        match error {
+            frame::EventError::Damage(what) => Self::Corrupt { path, offset: offset as u64, what },
+            frame::EventError::Key(what) => Self::Key { path, what },
+        }
+    }
+
     fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }

@@ -2,13 +2,22 @@
 
 use rayon::prelude::*;
 
-use super::{Event, Record, StoredBiometricsError};
+use super::{Erased, Event, Record, StoredBiometricsError};
 use crate::finger::{Cohort, Model};
 use crate::gallery::{Gallery, GalleryError, Prepared, Reference};
+use crate::template::Outcome;
 
 /// The name that a reference counts to until its check is decided, and for good when it is clear.
 pub fn provisional_subject(position: u64) -> String {
     format!("S{position:010}")
+}
+
+/// Subjects of this prefix are entries of the list of confirmed frauds. No check makes such a name.
+pub const FRAUD_PREFIX: &str = "fraud:";
+
+/// The subject that an entry of the list of confirmed frauds counts to.
+pub fn fraud_subject(name: &str) -> String {
+    format!("{FRAUD_PREFIX}{name}")
 }
 
 /// A record with the features of the reference that it makes, if it makes one.
@@ -36,6 +45,7 @@ impl Applicable {
         let prepare = |record: Record| {
             let stored = match &record.event {
                 Event::Enrolled(e) => Some(&e.biometrics),
+                Event::FraudListed(f) => Some(&f.biometrics),
                 Event::Submitted(s) if leaves_reference(&record.event) => Some(&s.biometrics),
                 _ => None,
             };
@@ -52,8 +62,9 @@ impl Applicable {
 /// Whether the event makes a row.
 pub fn leaves_reference(event: &Event) -> bool {
     match event {
-        Event::Enrolled(_) => true,
+        Event::Enrolled(_) | Event::FraudListed(_) => true,
         Event::Submitted(s) => s.usable && s.purpose.leaves_reference(),
+        Event::Redacted(r) => r.row,
         _ => false,
     }
 }
@@ -67,7 +78,22 @@ pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), Proj
     for Applicable { record, prepared } in records {
         let position = record.position;
         match record.event {
-            Event::Created(_) | Event::PolicyAdopted(_) | Event::SecondApproval(_) => {}
+            Event::Created(_)
+            | Event::RegistryDigest(_)
+            | Event::Erased(Erased::Done(_))
+            | Event::PolicyAdopted(_)
+            | Event::SecondApproval(_) => {}
+            Event::Redacted(event) => {
+                if event.row {
+                    rows.push(Reference { position, subject: String::new(), prepared: Prepared::default() });
+                    gallery.add(std::mem::take(&mut rows))?;
+                    gallery.withdraw(position)?;
+                }
+            }
+            Event::Erased(Erased::Ordered(order)) => {
+                gallery.add(std::mem::take(&mut rows))?;
+                gallery.erase(&order.positions)?;
+            }
             Event::Enrolled(event) => {
                 rows.push(Reference { position, subject: event.subject, prepared: prepared.unwrap_or_default() });
             }
@@ -87,9 +113,37 @@ pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), Proj
                 gallery.add(std::mem::take(&mut rows))?;
                 gallery.withdraw(event.submitted)?;
             }
+            Event::FraudListed(event) => {
+                let subject = fraud_subject(&event.name);
+                rows.push(Reference { position, subject, prepared: prepared.unwrap_or_default() });
+            }
+            Event::Adjudicated(event) => {
+                let Some(closing) = event.closing else { continue };
+                gallery.add(std::mem::take(&mut rows))?;
+                match (closing.outcome, &closing.subject) {
+                    (Outcome::Recapture, _) => gallery.withdraw(event.submitted)?,
+                    (_, Some(subject)) => gallery.set_subject(event.submitted, subject)?,
+                    (_, None) => {}
+                }
+            }
+            Event::Merged(merged) => rename(gallery, &mut rows, &merged.positions, &merged.into)?,
+            Event::Unmerged(merged) => rename(gallery, &mut rows, &merged.positions, &merged.from)?,
         }
     }
     gallery.add(rows)?;
+    Ok(())
+}
+
+fn rename(
+    gallery: &mut Gallery,
+    rows: &mut Vec<Reference>,
+    positions: &[u64],
+    subject: &str,
+) -> Result<(), ProjectionError> {
+    gallery.add(std::mem::take(rows))?;
+    for position in positions {
+        gallery.set_subject(*position, subject)?;
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! A search has four steps. *Screen*: up to four fingers of the probe against every live reference before the limit.
 //! *Faces*: every reference at or above [`SearchOptions::cosine_min`], independently of the fingers. *Unite*: the best of
 //! the screen, all faces found, and the references that the caller names. *Compare*: every finger and face of each.
+//! Left and right may have been exchanged at capture: the screen and the comparison look at that too.
 //! Fusion and decision are the caller's (`decision`).
 
 mod batch;
@@ -54,6 +55,8 @@ pub struct SearchOptions {
     pub include: Vec<u64>,
     /// Fewest references that the screen hands on, where there are so many.
     pub shortlist_min: usize,
+    /// References that the screen hands on because they resemble the probe with its hands exchanged; 0 turns that off.
+    pub swapped_max: usize,
     /// Faces from this cosine on are candidates.
     pub cosine_min: f32,
     /// At most so many candidates by face alone, best first.
@@ -68,6 +71,7 @@ impl Default for SearchOptions {
             only: None,
             include: Vec::new(),
             shortlist_min: 128,
+            swapped_max: 48,
             cosine_min: 0.30,
             faces_max: 256,
         }
@@ -108,11 +112,25 @@ pub struct FaceScore {
     pub compared: u16,
 }
 
+/// Which finger of the reference each finger of the probe was compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hands {
+    /// The one of the same name.
+    #[default]
+    AsDeclared,
+    /// The same finger of the other hand: left and right were exchanged at one of the two captures.
+    Swapped,
+}
+
 /// A reference with the scores of all that it shares with the probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// The gallery's row.
     pub row: u64,
+    /// How the fingers were compared: whichever way says more.
+    pub hands: Hands,
+    /// Whether the screen of the fingers brought it, and not the face alone or the caller.
+    pub screened: bool,
     /// One a finger position that both have.
     pub fingers: Vec<FingerScore>,
     /// One a face model that both have.
@@ -121,8 +139,16 @@ pub struct Candidate {
 
 impl Candidate {
     /// Takes over, finger by finger, what another comparison of the same row found more alike. Each finger's score is the
-    /// best of all comparisons then, and says of how many.
+    /// best of all comparisons then, and says of how many. Where only one of them exchanged the hands, the one that says
+    /// more is taken whole.
     pub fn take_better(&mut self, other: &Self) {
+        let sum = |fingers: &[FingerScore]| fingers.iter().map(|f| f.llr).sum::<f32>();
+        if self.hands != other.hands {
+            if sum(&other.fingers) > sum(&self.fingers) {
+                (self.hands, self.fingers) = (other.hands, other.fingers.clone());
+            }
+            return;
+        }
         for better in &other.fingers {
             match self.fingers.iter_mut().find(|f| f.position == better.position) {
                 Some(own) => {
@@ -151,6 +177,15 @@ pub struct Found {
     pub faces_cut: bool,
 }
 
+/// Why a row is compared.
+#[derive(Clone, Copy, Default)]
+struct Why {
+    /// The screen brought it.
+    screened: bool,
+    /// It is compared with the hands exchanged too.
+    swapped: bool,
+}
+
 /// Searches a snapshot. Deterministic for any number of threads and any kernel. Runs on the current rayon pool.
 ///
 /// # Errors
@@ -162,24 +197,40 @@ pub fn identify(
     options: &SearchOptions,
 ) -> Result<Found, GalleryError> {
     let limit = options.rows_before.min(snapshot.rows());
-    let mut rows: BTreeMap<u64, ()> = BTreeMap::new();
+    // Rows to compare, and how they came in.
+    let mut rows: BTreeMap<u64, Why> = BTreeMap::new();
     let only = |row: u64| options.only.as_ref().is_none_or(|rows| rows.binary_search(&row).is_ok());
     let admitted = |row: u64| row < limit && snapshot.is_live(row) && only(row) && !options.exclude.contains(&row);
 
     let share = screen::shortlist_len(probe, limit, options.shortlist_min);
-    for (row, _) in screen::shortlist(matcher, snapshot, probe, limit, share, &admitted)? {
-        rows.insert(row, ());
+    let keep = screen::Keep { declared: share, swapped: options.swapped_max };
+    let (declared, swapped) = screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?;
+    for (row, _) in &declared {
+        rows.entry(*row).or_default().screened = true;
+    }
+    for (row, _) in &swapped {
+        let why = rows.entry(*row).or_default();
+        (why.screened, why.swapped) = (true, true);
     }
     let faces = faces::hits(matcher.isa, snapshot, probe, limit, options.cosine_min, &admitted)?;
     let faces_cut = faces.hits.len() > options.faces_max;
-    rows.extend(faces.hits.iter().take(options.faces_max).map(|(row, _)| (*row, ())));
-    rows.extend(options.include.iter().filter(|row| admitted(**row)).map(|row| (*row, ())));
+    let by_face = faces.hits.iter().take(options.faces_max).map(|(row, _)| *row);
+    for row in by_face.chain(options.include.iter().copied().filter(|row| admitted(*row))) {
+        rows.entry(row).or_default().swapped = options.swapped_max > 0;
+    }
 
-    let rows: Vec<u64> = rows.into_keys().collect();
+    let rows: Vec<(u64, Why)> = rows.into_iter().collect();
     let candidates = rows
         .par_iter()
-        .map_init(compare::Comparer::default, |comparer, row| comparer.compare(matcher, snapshot, probe, *row))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map_init(compare::Comparer::default, |comparer, (row, why)| {
+            let mut candidate = comparer.compare(matcher, snapshot, probe, *row)?;
+            if why.swapped {
+                comparer.compare_swapped(matcher, snapshot, probe, &mut candidate)?;
+            }
+            candidate.screened = why.screened;
+            Ok(candidate)
+        })
+        .collect::<Result<Vec<_>, GalleryError>>()?;
     let references = if limit == snapshot.rows() {
         snapshot.live()
     } else {

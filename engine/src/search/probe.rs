@@ -27,7 +27,8 @@ pub(super) struct ProbeFinger<'a> {
 
 impl<'a> Probe<'a> {
     /// Prepares the comparison of each finger, and chooses those that are screened: one impression of a position, best
-    /// quality first, then most minutiae, then position.
+    /// quality first, then most minutiae, then position, and half of them from either hand where there are so many: an
+    /// accomplice lends a hand, not single fingers.
     pub fn new(model: &'a Model, params: &ScreenParams, prepared: &Prepared) -> Self {
         let fingers: Vec<_> = prepared
             .fingers
@@ -54,7 +55,8 @@ impl<'a> Probe<'a> {
             seen[position.index()] = position != FingerPosition::UNKNOWN;
             first
         });
-        order.truncate(SCREEN_FINGERS_MAX);
+        let positions: Vec<FingerPosition> = order.iter().map(|&i| fingers[i].position).collect();
+        let order = of_both_hands(&positions).into_iter().map(|at| order[at]).collect();
         Self { fingers, faces: prepared.faces.clone(), screened: order }
     }
 
@@ -66,5 +68,45 @@ impl<'a> Probe<'a> {
     /// The face of each shot.
     pub fn faces(&self) -> &[FaceTemplate] {
         &self.faces
+    }
+}
+
+/// Which of the fingers, best first, are screened: at most half of [`SCREEN_FINGERS_MAX`] of one hand as long as others are
+/// left.
+fn of_both_hands(positions: &[FingerPosition]) -> Vec<usize> {
+    let mut of_hand = [0; 2];
+    let (mut chosen, mut spare) = (Vec::new(), Vec::new());
+    for (at, position) in positions.iter().enumerate() {
+        let hand = match position.code() {
+            0 => None,
+            code => Some(usize::from(code > 5)),
+        };
+        let full = hand.is_some_and(|hand| of_hand[hand] == SCREEN_FINGERS_MAX / 2);
+        if let (Some(hand), false) = (hand, full) {
+            of_hand[hand] += 1;
+        }
+        if full { &mut spare } else { &mut chosen }.push(at);
+    }
+    chosen.extend(spare);
+    chosen.truncate(SCREEN_FINGERS_MAX);
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_hands_are_screened_when_both_are_there() {
+        let chosen = |codes: &[u8]| {
+            let positions: Vec<_> = codes.iter().filter_map(|code| FingerPosition::new(*code)).collect();
+            of_both_hands(&positions)
+        };
+        assert_eq!(chosen(&[1, 2, 3, 4, 5, 6, 7, 8]), [0, 1, 5, 6]);
+        assert_eq!(chosen(&[2, 7, 3, 8]), [0, 1, 2, 3]);
+        assert_eq!(chosen(&[1, 2, 3, 4, 5, 6]), [0, 1, 5, 2], "one finger of the other hand, the rest by worth");
+        assert_eq!(chosen(&[1, 2, 3, 4, 5]), [0, 1, 2, 3]);
+        assert_eq!(chosen(&[0, 0, 0, 0, 0]), [0, 1, 2, 3], "unknown fingers are of no hand");
+        assert_eq!(chosen(&[]), [0; 0]);
     }
 }

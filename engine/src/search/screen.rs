@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::{Matcher, Probe};
+use super::{Hands, Matcher, Probe};
+use crate::finger::cascade::other_hand;
 use crate::finger::screen::{ScreenBatch, ScreenScratch, normalised};
 use crate::gallery::{Block, GalleryError, Snapshot};
 use crate::template::FingerPosition;
@@ -31,30 +32,57 @@ pub(super) fn columns_of(position: FingerPosition) -> Vec<FingerPosition> {
     }
 }
 
-/// The `keep` admitted rows with the highest summed screen score; score descending, then row.
+/// Which columns a probe finger is screened against when the hands may be exchanged: only what the position as declared
+/// does not reach.
+pub(super) fn swapped_columns_of(position: FingerPosition) -> Option<FingerPosition> {
+    (position != FingerPosition::UNKNOWN).then(|| other_hand(position))
+}
+
+/// Rows and their summed screen score; score descending, then row.
+type Ranked = Vec<(u64, u32)>;
+
+/// How many rows of each kind are kept.
+#[derive(Clone, Copy)]
+pub(super) struct Keep {
+    /// Fingers as declared.
+    pub declared: usize,
+    /// Hands exchanged.
+    pub swapped: usize,
+}
+
+/// The admitted rows with the highest summed screen score, with the fingers as declared and with the hands exchanged. One
+/// reading of the columns serves both.
 pub(super) fn shortlist(
     matcher: Matcher<'_>,
     snapshot: &Snapshot,
     probe: &Probe<'_>,
     limit: u64,
-    keep: usize,
+    keep: Keep,
     admitted: &(impl Fn(u64) -> bool + Sync),
-) -> Result<Vec<(u64, u32)>, GalleryError> {
+) -> Result<(Ranked, Ranked), GalleryError> {
     if probe.screened.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
-    // The probe fingers of each column, batched.
+    // The probe fingers of each column, batched; slots from `screened.len()` on are those of exchanged hands.
+    let declared = probe.screened.len();
     let mut columns: BTreeMap<FingerPosition, Vec<usize>> = BTreeMap::new();
     for (slot, &finger) in probe.screened.iter().enumerate() {
         for column in columns_of(probe.fingers[finger].position) {
             columns.entry(column).or_default().push(slot);
         }
+        if keep.swapped > 0
+            && let Some(column) = swapped_columns_of(probe.fingers[finger].position)
+        {
+            columns.entry(column).or_default().push(declared + slot);
+        }
     }
+    let slots = if keep.swapped > 0 { 2 * declared } else { declared };
     let columns: Vec<(FingerPosition, Vec<usize>, ScreenBatch)> = columns
         .into_iter()
-        .map(|(column, slots)| {
-            let probes: Vec<_> = slots.iter().map(|s| probe.fingers[probe.screened[*s]].screen.clone()).collect();
-            (column, slots, ScreenBatch::new(&probes))
+        .map(|(column, in_column)| {
+            let finger = |slot: usize| &probe.fingers[probe.screened[slot % declared]];
+            let probes: Vec<_> = in_column.iter().map(|slot| finger(*slot).screen.clone()).collect();
+            (column, in_column, ScreenBatch::new(&probes))
         })
         .collect();
 
@@ -62,24 +90,33 @@ pub(super) fn shortlist(
     let parts = blocks
         .par_iter()
         .map_init(Buffers::default, |buffers, block| {
-            let mut best = buffers.block(matcher, probe, &columns, block)?;
-            best.retain(|(row, score)| *score > 0 && admitted(*row));
-            keep_best(&mut best, keep);
-            Ok(best)
+            buffers.block(matcher, probe, &columns, slots, block)?;
+            // Whoever has no finger in common with the probe scores nothing and is found by face or not at all.
+            let ranked = |hands: Hands, keep: usize| -> Ranked {
+                let mut rows = buffers.sums(block, slots, declared, hands);
+                rows.retain(|(row, score)| *score > 0 && admitted(*row));
+                keep_best(&mut rows, keep);
+                rows
+            };
+            Ok((ranked(Hands::AsDeclared, keep.declared), ranked(Hands::Swapped, keep.swapped)))
         })
         .collect::<Result<Vec<_>, GalleryError>>()?;
-    let mut all: Vec<_> = parts.into_iter().flatten().collect();
-    keep_best(&mut all, keep);
-    // Whoever has no finger in common with the probe scores nothing and is found by face or not at all.
-    Ok(all)
+    let (mut as_declared, mut swapped) = (Vec::new(), Vec::new());
+    for (a, b) in parts {
+        as_declared.extend(a);
+        swapped.extend(b);
+    }
+    keep_best(&mut as_declared, keep.declared);
+    keep_best(&mut swapped, keep.swapped);
+    Ok((as_declared, swapped))
 }
 
 fn keep_best(rows: &mut Vec<(u64, u32)>, keep: usize) {
     let order = |a: &(u64, u32), b: &(u64, u32)| b.1.cmp(&a.1).then(a.0.cmp(&b.0));
     if rows.len() > keep && keep > 0 {
         rows.select_nth_unstable_by(keep - 1, order);
-        rows.truncate(keep);
     }
+    rows.truncate(keep);
     rows.sort_unstable_by(order);
 }
 
@@ -92,15 +129,16 @@ struct Buffers {
 }
 
 impl Buffers {
+    /// Fills `best`.
     fn block(
         &mut self,
         matcher: Matcher<'_>,
         probe: &Probe<'_>,
         columns: &[(FingerPosition, Vec<usize>, ScreenBatch)],
+        slots: usize,
         block: &Block,
-    ) -> Result<Vec<(u64, u32)>, GalleryError> {
+    ) -> Result<(), GalleryError> {
         let rows = block.rows as usize;
-        let slots = probe.screened.len();
         self.best.clear();
         self.best.resize(rows * slots, 0);
         for (column, in_column, batch) in columns {
@@ -110,7 +148,7 @@ impl Buffers {
             self.scores.resize(in_column.len() * entries, 0);
             batch.screen(matcher.isa, &column.tile, &mut self.scratch, &mut self.scores);
             for (scores, &slot) in self.scores.chunks_exact(entries.max(1)).zip(in_column) {
-                let minutiae = probe.fingers[probe.screened[slot]].screen.minutiae();
+                let minutiae = probe.fingers[probe.screened[slot % probe.screened.len()]].screen.minutiae();
                 for (entry, &score) in scores.iter().enumerate() {
                     let (Some(row), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry))
                     else {
@@ -123,7 +161,16 @@ impl Buffers {
                 }
             }
         }
-        let sum = |row: &[u32]| row.iter().sum::<u32>();
-        Ok((block.first_row..).zip(self.best.chunks_exact(slots).map(sum)).collect())
+        Ok(())
+    }
+
+    /// Every row of the block with its sum.
+    fn sums(&self, block: &Block, slots: usize, declared: usize, hands: Hands) -> Ranked {
+        let part = match hands {
+            Hands::AsDeclared => 0..declared,
+            Hands::Swapped => declared..slots,
+        };
+        let sum = |row: &[u32]| row[part.clone()].iter().sum::<u32>();
+        (block.first_row..).zip(self.best.chunks_exact(slots).map(sum)).collect()
     }
 }

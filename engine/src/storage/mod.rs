@@ -11,6 +11,7 @@
 
 mod disk;
 mod faults;
+mod key;
 mod simulated;
 
 use std::fmt::Debug;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use disk::Disk;
 pub use faults::{Call, Faults, Verdict};
+pub use key::{SEAL_OVERHEAD, StorageKey, key_in_use, use_key};
 pub use simulated::Simulated;
 
 /// How a file is opened.
@@ -191,24 +193,33 @@ pub fn sync_parent(storage: &dyn Storage, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a folder and those above it, durably.
+/// Makes a folder and those above it, durably: whoever made one of them before may have ended before it was.
 ///
 /// # Errors
 /// The system's.
 pub fn make_dir(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
-    match storage.create_dir(dir) {
-        Ok(()) => sync_parent(storage, dir),
-        // Who made it may have ended before it was durable. A parent that we may not open was not made by us.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match sync_parent(storage, dir) {
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            result => result,
-        },
+    make_dirs(storage, dir)?;
+    for made in dir.ancestors().filter(|made| !made.as_os_str().is_empty()) {
+        match sync_parent(storage, made) {
+            // Not made by us, then.
+            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn make_dirs(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
+    let made = match storage.create_dir(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).ok_or(e)?;
-            make_dir(storage, parent)?;
-            storage.create_dir(dir)?;
-            sync_parent(storage, dir)
+            make_dirs(storage, parent)?;
+            storage.create_dir(dir)
         }
-        Err(e) => Err(e),
+        made => made,
+    };
+    match made {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
     }
 }

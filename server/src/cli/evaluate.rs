@@ -2,6 +2,7 @@
 
 use super::evaluate_face::{self, EvaluateFaceArgs};
 use super::evaluate_finger::{self, EvaluateFingerArgs};
+use super::evaluate_people::{self, EvaluatePeopleArgs};
 
 /// Measure error rates on labelled data.
 #[derive(clap::Args, Debug)]
@@ -16,6 +17,8 @@ enum What {
     Finger(EvaluateFingerArgs),
     /// A folder of face embeddings.
     Face(EvaluateFaceArgs),
+    /// Whole people, real or synthetic, and planted frauds.
+    People(EvaluatePeopleArgs),
 }
 
 /// Runs the command.
@@ -26,5 +29,6 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     match &args.what {
         What::Finger(args) => evaluate_finger::run(args),
         What::Face(args) => evaluate_face::run(args),
+        What::People(args) => evaluate_people::run(args),
     }
 }

@@ -1,17 +1,15 @@
-//! `duynhat gallery stat | check`.
+//! `duynhat gallery`: looks at a data folder, and looks after it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use duynhat_engine::gallery::ColumnId;
-use duynhat_engine::log::{JournalReader, verify_durable_note};
 use serde::Serialize;
 
-use super::{BadInput, grouped, print_json, print_table, progress};
-use crate::registry::Registry;
-use crate::service::{Models, ReadOnly, log_dir, registry_path};
+use super::{BadInput, grouped, print_json, print_table};
+use crate::service::{Models, ReadOnly, log_dir};
 
-/// Looks at a data folder; may run beside its server.
+/// Looks at a data folder and looks after it.
 #[derive(clap::Args, Debug)]
 pub struct GalleryArgs {
     #[command(subcommand)]
@@ -23,7 +21,19 @@ enum GalleryCommand {
     /// What there is: references, columns, bytes.
     Stat(FolderArgs),
     /// Reads everything and verifies every checksum and structure.
-    Check(FolderArgs),
+    Check(super::check::CheckArgs),
+    /// Throws the columns and the registry away and makes them from the log.
+    Rebuild(super::upkeep::RebuildArgs),
+    /// Writes stripes anew without the data of withdrawn and erased references.
+    Compact(super::upkeep::CompactArgs),
+    /// Makes one more generation of a backup.
+    Backup(super::backup::BackupArgs),
+    /// Puts a backup into a new data folder.
+    Restore(super::backup::RestoreArgs),
+    /// Writes every live reference as one JSON document a line.
+    Export(super::export::ExportArgs),
+    /// Says which erasures wait to be carried out; with --now carries them out.
+    Erase(super::upkeep::EraseArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -43,7 +53,13 @@ struct FolderArgs {
 pub fn run(args: &GalleryArgs) -> anyhow::Result<()> {
     match &args.command {
         GalleryCommand::Stat(args) => stat(args),
-        GalleryCommand::Check(args) => check(args),
+        GalleryCommand::Check(args) => super::check::run(args),
+        GalleryCommand::Rebuild(args) => super::upkeep::rebuild(args),
+        GalleryCommand::Compact(args) => super::upkeep::compact(args),
+        GalleryCommand::Backup(args) => super::backup::make(args),
+        GalleryCommand::Restore(args) => super::backup::restore(args),
+        GalleryCommand::Export(args) => super::export::run(args),
+        GalleryCommand::Erase(args) => super::upkeep::erase(args),
     }
 }
 
@@ -103,64 +119,4 @@ fn stat(args: &FolderArgs) -> anyhow::Result<()> {
     table.extend(stat.column_bytes.iter().map(|(name, bytes)| vec![name.clone(), grouped(*bytes)]));
     print_table(&table);
     Ok(())
-}
-
-#[derive(Serialize)]
-struct Checked {
-    ok: bool,
-    records: u64,
-    blocks: usize,
-    registry_position: u64,
-    pending: u64,
-    damage: Vec<String>,
-}
-
-fn check(args: &FolderArgs) -> anyhow::Result<()> {
-    let gallery = open(&args.data)?;
-    let snapshot = &gallery.snapshot;
-    let mut damage = Vec::new();
-    damage.extend(verify_durable_note(&log_dir(&args.data)).err().map(|e| e.to_string()));
-    let mut records = 0;
-    for record in JournalReader::open(&log_dir(&args.data), 1)? {
-        match record {
-            Ok(_) => records += 1,
-            Err(error) => damage.push(error.to_string()),
-        }
-    }
-    let bar = progress(snapshot.block_count() as u64, "checking");
-    for block in snapshot.blocks() {
-        if let Err(error) = block.verify(snapshot.face_models()) {
-            damage.push(error.to_string());
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let (mut registry_position, mut pending) = (0, 0);
-    let path = registry_path(&args.data);
-    if path.exists() {
-        match Registry::open_read_only(&path).and_then(|r| Ok((r.applied()?, r.counts()?.1))) {
-            Ok((applied, waiting)) => (registry_position, pending) = (applied, waiting),
-            Err(error) => damage.push(format!("{}: {error}", path.display())),
-        }
-    }
-    let checked =
-        Checked { ok: damage.is_empty(), records, blocks: snapshot.block_count(), registry_position, pending, damage };
-    if args.json {
-        print_json(&checked)?;
-    } else {
-        print_table(&[
-            vec!["log records read".into(), grouped(checked.records)],
-            vec!["blocks verified".into(), grouped(checked.blocks as u64)],
-            vec!["registry at position".into(), grouped(checked.registry_position)],
-            vec!["checks pending".into(), grouped(checked.pending)],
-        ]);
-        checked.damage.iter().for_each(|d| println!("DAMAGE: {d}"));
-    }
-    if checked.ok {
-        if !args.json {
-            println!("no damage found");
-        }
-        return Ok(());
-    }
-    anyhow::bail!("{} damaged places", checked.damage.len())
 }

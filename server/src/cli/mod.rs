@@ -2,29 +2,39 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad input ([`BadInput`]).
 
+pub mod at_rest;
+pub mod backup;
 pub mod calibrate;
 pub mod capacity;
 pub mod capacity_faces;
+pub mod cases;
+pub mod check;
 pub mod collection;
 pub mod compare;
 pub mod demo;
 pub mod evaluate;
 pub mod evaluate_face;
 pub mod evaluate_finger;
+pub mod evaluate_people;
 pub mod exceptions;
 pub mod explain;
+pub mod export;
 pub mod gallery;
 pub mod identify;
 pub mod import;
 pub mod inputs;
+pub mod key;
 pub mod picture;
 pub mod policy;
+pub mod replay;
 pub mod report;
 pub mod reverify;
 pub mod serve;
+pub mod subject;
 pub mod synth;
 pub mod template;
 pub mod train;
+pub mod upkeep;
 pub mod verify;
 
 use std::time::Duration;

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use duynhat_engine::face::FaceCalibration;
 
 use crate::http::{self, HttpLimits};
-use crate::service::{Models, Service, ServiceOptions};
+use crate::service::{MaintenanceOptions, Models, Service, ServiceOptions};
 
 /// Serves the API on a data folder.
 #[derive(clap::Args, Debug)]
@@ -25,6 +26,18 @@ pub struct ServeArgs {
     /// Checks that may wait for a decision; one more is answered 429.
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub pending_max: usize,
+    /// Hours within which an erasure is carried out in the files; searches and answers leave it out at once.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(0..=8760))]
+    pub erase_within_h: u64,
+    /// A folder for backups, made by the server itself; with a key file they are encrypted.
+    #[arg(long, value_name = "BACKUP")]
+    pub backup: Option<PathBuf>,
+    /// Hours between two backups; after a round of erasures there is one more.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=8760))]
+    pub backup_every_h: u64,
+    /// Megabytes a second that are read again in the background to verify their checksums; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub verify_mb_per_s: u64,
     /// The decision policy from now on (TOML); without it the one in force goes on. Goes into the log.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -66,6 +79,12 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
             health.kernel,
             service.policy().version()
         );
+        service.look_after(MaintenanceOptions {
+            erase_within: Duration::from_secs(args.erase_within_h * 3600),
+            verify_bytes_per_s: args.verify_mb_per_s.saturating_mul(1_000_000),
+            backup: args.backup.clone(),
+            backup_every: Duration::from_secs(args.backup_every_h * 3600),
+        })?;
         http::serve(listener, Arc::new(service), HttpLimits::default(), stop_signal()).await?;
         println!("stopped; everything accepted is decided and written");
         Ok(())

@@ -5,6 +5,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
+use duynhat_engine::log::{CaseVerdict, Role};
 use duynhat_engine::template::{
     Biometrics, FaceTemplate, FingerTemplate, LegalReason, MissingFinger, MissingReason, Purpose, codec,
 };
@@ -128,6 +129,63 @@ pub struct VerifyBody {
     pub claimed_identity: Option<String>,
 }
 
+/// Somebody's judgement of a case.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VerdictBody {
+    /// Who judges: printable ASCII without spaces. Not whoever captured the applicant, and each person once.
+    #[schema(example = "adj-0117", min_length = 1, max_length = 64)]
+    pub adjudicator: String,
+    /// `adjudicator` (also when absent), or `supervisor` to end a disagreement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RoleWord>)]
+    pub role: Option<Role>,
+    /// What they find.
+    #[schema(value_type = CaseVerdictWord)]
+    pub verdict: CaseVerdict,
+    /// Of `same_person`: which candidate's subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "S-000017", min_length = 1, max_length = 64)]
+    pub subject: Option<String>,
+    /// In their own words, at most 1,000 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Scar on the right index finger in both.", max_length = 1000)]
+    pub note: Option<String>,
+}
+
+/// Who does it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OperatorBody {
+    /// The person's code, printable ASCII without spaces.
+    #[schema(example = "sup-0003", min_length = 1, max_length = 64)]
+    pub operator: String,
+}
+
+/// An entry for the list of confirmed frauds: an application's capture, or templates.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct FraudBody {
+    /// The entry's name, 1 to 56 of `A-Z a-z 0-9 . _ -`.
+    #[schema(example = "2026-0042", min_length = 1, max_length = 56, pattern = "^[A-Za-z0-9._-]+$")]
+    pub name: String,
+    /// Why it is on the list, at most 1,000 bytes.
+    #[schema(example = "Confirmed by the court, file 17/2026.", min_length = 1, max_length = 1000)]
+    pub reason: String,
+    /// Who puts it there, printable ASCII without spaces.
+    #[schema(example = "sup-0003", min_length = 1, max_length = 64)]
+    pub operator: String,
+    /// The application whose capture it is; instead of `fingers` and `faces`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "CC-2026-000123", min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    pub application: Option<String>,
+    /// Finger records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 40)]
+    pub fingers: Vec<FingerBody>,
+    /// Face embeddings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 3)]
+    pub faces: Vec<FaceBody>,
+}
+
 /// A finger record. A record with several views gives several impressions.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct FingerBody {
@@ -242,7 +300,7 @@ macro_rules! debug_hidden {
         }
     )*};
 }
-debug_hidden!(CheckBody, IdentifyBody, VerifyBody, FingerBody, FaceBody, EmbeddingBody);
+debug_hidden!(CheckBody, IdentifyBody, VerifyBody, FraudBody, FingerBody, FaceBody, EmbeddingBody);
 
 /// The words for a purpose.
 pub(super) struct PurposeWord;
@@ -316,6 +374,46 @@ impl ToSchema for MissingReasonWord {
 impl PartialSchema for MissingReasonWord {
     fn schema() -> RefOr<Schema> {
         words("Why a finger can't be captured.", MISSING_REASONS.map(|(word, _)| word))
+    }
+}
+
+/// The words for a verdict.
+pub(super) struct CaseVerdictWord;
+
+/// Every verdict and its word.
+pub(super) const CASE_VERDICTS: [(&str, CaseVerdict); 3] = [
+    ("same_person", CaseVerdict::SamePerson),
+    ("different_people", CaseVerdict::DifferentPeople),
+    ("bad_capture", CaseVerdict::BadCapture),
+];
+
+impl ToSchema for CaseVerdictWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "CaseVerdict".into()
+    }
+}
+
+impl PartialSchema for CaseVerdictWord {
+    fn schema() -> RefOr<Schema> {
+        words("What somebody finds in a case.", CASE_VERDICTS.map(|(word, _)| word))
+    }
+}
+
+/// The words for a role.
+pub(super) struct RoleWord;
+
+/// Every role and its word.
+pub(super) const ROLES: [(&str, Role); 2] = [("adjudicator", Role::Adjudicator), ("supervisor", Role::Supervisor)];
+
+impl ToSchema for RoleWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Role".into()
+    }
+}
+
+impl PartialSchema for RoleWord {
+    fn schema() -> RefOr<Schema> {
+        words("As what somebody judges a case.", ROLES.map(|(word, _)| word))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod dto;
 pub mod problem;
 
 mod capture;
+mod cases;
 mod limits;
 mod observe;
 mod openapi;

@@ -26,6 +26,9 @@ const PENDING: &str = "duynhat_checks_pending";
 const REFERENCES: &str = "duynhat_gallery_references";
 const POSITION: &str = "duynhat_log_position";
 const READY: &str = "duynhat_ready";
+const DAMAGE: &str = "duynhat_damaged_places";
+/// Counted by the service's background verification.
+const VERIFIED_BYTES: &str = "duynhat_verified_bytes_total";
 
 /// Upper bounds of the latency histograms, in seconds: 1 ms to 30 s, about 2.2 times apart.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -61,6 +64,8 @@ fn describe() {
     describe_gauge!(REFERENCES, "Live references of the gallery.");
     describe_gauge!(POSITION, "Last durable position of the log.");
     describe_gauge!(READY, "1 when new checks are taken.");
+    describe_gauge!(DAMAGE, "Places of the data folder that verification has found damaged.");
+    describe_counter!(VERIFIED_BYTES, Unit::Bytes, "Bytes whose checksums were verified again in the background.");
 }
 
 /// The exposition text, with the gauges of this moment.
@@ -71,6 +76,7 @@ pub(super) fn render(health: &Health) -> String {
         gauge!(PENDING).set(health.pending as f64);
         gauge!(REFERENCES).set(health.references as f64);
         gauge!(POSITION).set(health.position as f64);
+        gauge!(DAMAGE).set(health.damaged_places as f64);
     }
     gauge!(READY).set(if health.ready { 1.0 } else { 0.0 });
     handle.render()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use axum::{Router, middleware};
+use duynhat_engine::log::{CaseVerdict, Role};
 use duynhat_engine::template::{MissingReason, Outcome, Purpose};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -13,11 +14,15 @@ use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Type};
 use utoipa::{IntoResponses, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::dto::{ApprovalBody, CheckBody, EmbeddingBody, FaceBody, FingerBody, IdentifyBody, MissingBody, VerifyBody};
+use super::dto::{
+    ApprovalBody, CheckBody, EmbeddingBody, FaceBody, FingerBody, FraudBody, IdentifyBody, MissingBody, OperatorBody,
+    VerdictBody, VerifyBody,
+};
 use super::problem::{FieldError, Members, Problem, ProblemKind};
 use crate::service::{
-    CandidateDocument, CheckDocument, CheckStatus, DecisionBasis, ExceptionRate, Health, IdentifyDocument, Reason,
-    ServiceError, SourceDocument, ThresholdsDocument, VerifyDocument,
+    CandidateDocument, CaseDocument, CaseList, CheckDocument, CheckStatus, DecisionBasis, ErasureDocument,
+    ExceptionRate, FraudDocument, FraudList, Health, IdentifyDocument, Reason, ServiceError, SourceDocument,
+    ThresholdsDocument, VerdictDocument, VerifyDocument, WaitsFor,
 };
 
 #[derive(OpenApi)]
@@ -32,7 +37,9 @@ use crate::service::{
     servers((url = "/", description = "This server")),
     tags(
         (name = "checks", description = "Applications: submitted, decided, withdrawn."),
+        (name = "cases", description = "What people judge, and the list of confirmed frauds."),
         (name = "searches", description = "Questions that leave nothing behind."),
+        (name = "subjects", description = "Erasure."),
         (name = "operation", description = "How the server is.")
     ),
     components(schemas(Members, FieldError))
@@ -84,6 +91,7 @@ impl IntoResponses for CodeProblems {
         [
             response("The path does not hold an application's code.", &code),
             response("No such application.", &Problem::of_service(&ServiceError::NotFound { what: "application" })),
+            response("It was erased.", &Problem::of_service(&ServiceError::Erased { what: "application" })),
         ]
         .into()
     }
@@ -154,8 +162,22 @@ impl IntoResponses for CheckProblems {
                 "No room on disk: new checks are refused, searches go on.",
                 &Problem::of_service(&ServiceError::DiskFull),
             ),
+            response(
+                "The application's code belongs to an erased application.",
+                &Problem::of_service(&ServiceError::Erased { what: "application" }),
+            ),
         ]
         .into()
+    }
+}
+
+/// What a wrong query of the list of cases gets.
+pub(super) struct CaseProblems;
+
+impl IntoResponses for CaseProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let wrong = Problem::field(ProblemKind::Malformed, "max", "format", "expected 1 to 1000");
+        [response("The query can't be read.", &wrong)].into()
     }
 }
 
@@ -165,6 +187,16 @@ pub(super) struct SubjectProblems;
 impl IntoResponses for SubjectProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         [response("No such subject.", &Problem::of_service(&ServiceError::NotFound { what: "subject" }))].into()
+    }
+}
+
+/// What a request whose query can't be read gets.
+pub(super) struct QueryProblems;
+
+impl IntoResponses for QueryProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let operator = Problem::field(ProblemKind::Malformed, "operator", "format", super::routes::NAME_RULE);
+        [response("The path or the query can't be read.", &operator)].into()
     }
 }
 
@@ -297,6 +329,8 @@ pub(super) fn decided_example() -> CheckDocument {
         candidates: vec![candidate_example()],
         chip: None,
         basis: Some(basis_example()),
+        standing: None,
+        waits_for: Some(WaitsFor::FirstAdjudicator),
         took_ms: 18.5,
     }
 }
@@ -311,13 +345,25 @@ pub(super) fn pending_example() -> CheckDocument {
         reasons: Vec::new(),
         candidates: Vec::new(),
         basis: None,
+        waits_for: Some(WaitsFor::Decision),
         took_ms: 0.0,
         ..decided_example()
     }
 }
 
 pub(super) fn withdrawn_example() -> CheckDocument {
-    CheckDocument { status: CheckStatus::Withdrawn, ..pending_example() }
+    CheckDocument { status: CheckStatus::Withdrawn, waits_for: None, ..pending_example() }
+}
+
+pub(super) fn erasure_example() -> ErasureDocument {
+    ErasureDocument {
+        erasure: 20_043,
+        operator: "op-7731".to_owned(),
+        reason: "request".to_owned(),
+        records: 2,
+        ordered_ms: 1_764_547_200_000,
+        erased_ms: None,
+    }
 }
 
 pub(super) fn identified_example() -> IdentifyDocument {
@@ -341,6 +387,77 @@ pub(super) fn verified_example() -> VerifyDocument {
     }
 }
 
+pub(super) fn case_example() -> CaseDocument {
+    let check = CheckDocument { decision: Some(Outcome::Review), ..decided_example() };
+    CaseDocument {
+        application: "CC-2026-000123".to_owned(),
+        purpose: Purpose::CardFirstIssue,
+        decision: Some(Outcome::Review),
+        waits_for: Some(WaitsFor::SecondAdjudicator),
+        round: 1,
+        submitted_ms: 1_795_141_800_000,
+        due_ms: 1_795_919_400_000,
+        overdue: false,
+        outcome: None,
+        subject: None,
+        merger: None,
+        verdicts: vec![VerdictDocument {
+            round: 1,
+            adjudicator: "adj-0117".to_owned(),
+            role: Role::Adjudicator,
+            verdict: CaseVerdict::SamePerson,
+            subject: Some("S-000017".to_owned()),
+            note: "Scar on the right index finger in both.".to_owned(),
+            time_ms: 1_795_143_600_000,
+        }],
+        check: Some(Box::new(check)),
+    }
+}
+
+pub(super) fn cases_example() -> CaseList {
+    CaseList { cases: vec![CaseDocument { check: None, ..case_example() }], open: 1 }
+}
+
+pub(super) fn verdict_example() -> VerdictBody {
+    VerdictBody {
+        adjudicator: "adj-0117".to_owned(),
+        role: Some(Role::Adjudicator),
+        verdict: CaseVerdict::SamePerson,
+        subject: Some("S-000017".to_owned()),
+        note: Some("Scar on the right index finger in both.".to_owned()),
+    }
+}
+
+pub(super) fn operator_example() -> OperatorBody {
+    OperatorBody { operator: "sup-0003".to_owned() }
+}
+
+pub(super) fn fraud_example() -> FraudBody {
+    FraudBody {
+        name: "2026-0042".to_owned(),
+        reason: "Confirmed by the court, file 17/2026.".to_owned(),
+        operator: "sup-0003".to_owned(),
+        application: Some("CC-2026-000123".to_owned()),
+        fingers: Vec::new(),
+        faces: Vec::new(),
+    }
+}
+
+pub(super) fn listed_example() -> FraudDocument {
+    FraudDocument {
+        name: "2026-0042".to_owned(),
+        subject: "fraud:2026-0042".to_owned(),
+        reason: "Confirmed by the court, file 17/2026.".to_owned(),
+        operator: "sup-0003".to_owned(),
+        position: 20_043,
+        time_ms: 1_795_143_600_000,
+    }
+}
+
+pub(super) fn frauds_example() -> FraudList {
+    FraudList { frauds: vec![listed_example()] }
+}
+
 pub(super) fn health_example(ready: bool) -> Health {
     Health {
         ready,
@@ -349,5 +466,6 @@ pub(super) fn health_example(ready: bool) -> Health {
         references: 20_000,
         pending: 0,
         kernel: "avx512".to_owned(),
+        damaged_places: 0,
     }
 }

@@ -1,14 +1,19 @@
 //! From a body's bytes to what the service is asked.
 
+use duynhat_engine::log::Role;
 use duynhat_engine::template::{FingerRule, LegalReason, NAME_LENGTH_MAX, Purpose};
 use simd_json::prelude::ValueAsScalar as _;
 use simd_json::tape::{Tape, Value};
 use simd_json::{Buffers, ErrorType};
 
 use super::capture::{self, Capture};
+use super::dto::{CASE_VERDICTS, ROLES};
 use super::problem::{FieldError, Problem, ProblemKind};
 use super::reader::{At, DEPTH_MAX, Errors, Fields, kind};
-use crate::service::{Claim, Date, IdentifyRequest, Identity, IdentityFault, Sex, Submission, VerifyRequest, now_ms};
+use crate::service::{
+    Claim, Date, FraudRequest, FraudSource, IdentifyRequest, Identity, IdentityFault, NOTE_LENGTH_MAX, Sex, Submission,
+    VerdictRequest, VerifyRequest, now_ms,
+};
 
 /// Fields of `POST /v1/checks`.
 const CHECK_FIELDS: &[&str] = &[
@@ -31,6 +36,14 @@ const CHECK_FIELDS: &[&str] = &[
 const IDENTIFY_FIELDS: &[&str] = &["fingers", "faces", "threshold", "candidates_max"];
 /// Fields of `POST /v1/verify`.
 const VERIFY_FIELDS: &[&str] = &["fingers", "faces", "subject", "claimed_identity"];
+/// Fields of `POST /v1/cases/{application}/verdicts`.
+const VERDICT_FIELDS: &[&str] = &["adjudicator", "role", "verdict", "subject", "note"];
+/// Fields of a merger and of its undoing.
+const OPERATOR_FIELDS: &[&str] = &["operator"];
+/// Fields of `POST /v1/frauds`.
+const FRAUD_FIELDS: &[&str] = &["name", "reason", "operator", "application", "fingers", "faces"];
+/// The longest name of a fraud's entry: with its prefix it is a subject's name.
+const FRAUD_NAME_MAX: usize = 56;
 
 /// Candidates of a search that does not say how many.
 const CANDIDATES_DEFAULT: usize = 20;
@@ -147,6 +160,71 @@ pub fn verify(body: &mut [u8]) -> Result<VerifyRequest, Problem> {
     })
 }
 
+/// Reads the body of `POST /v1/cases/{application}/verdicts`. The bytes are overwritten.
+///
+/// # Errors
+/// As [`check`].
+pub fn verdict(body: &mut [u8]) -> Result<VerdictRequest, Problem> {
+    read(body, VERDICT_FIELDS, |fields, errors| {
+        let adjudicator = graphic(fields, "adjudicator", errors);
+        let role = match fields.optional("role") {
+            Some(_) => word(fields, "role", &ROLES, errors),
+            None => Some(Role::Adjudicator),
+        };
+        let verdict = word(fields, "verdict", &CASE_VERDICTS, errors);
+        let subject = match fields.optional("subject") {
+            Some(_) => graphic(fields, "subject", errors),
+            None => None,
+        };
+        let note = note(fields, "note", errors);
+        Some(VerdictRequest {
+            adjudicator: adjudicator?.to_owned(),
+            role: role?,
+            verdict: verdict?,
+            subject: subject.map(str::to_owned),
+            note: note.unwrap_or_default().to_owned(),
+        })
+    })
+}
+
+/// Reads the body of a merger and of its undoing: who does it. The bytes are overwritten.
+///
+/// # Errors
+/// As [`check`].
+pub fn operator(body: &mut [u8]) -> Result<String, Problem> {
+    read(body, OPERATOR_FIELDS, |fields, errors| Some(graphic(fields, "operator", errors)?.to_owned()))
+}
+
+/// Reads the body of `POST /v1/frauds`. The bytes are overwritten.
+///
+/// # Errors
+/// As [`check`].
+pub fn fraud(body: &mut [u8]) -> Result<FraudRequest, Problem> {
+    read(body, FRAUD_FIELDS, |fields, errors| {
+        let name = code(fields, "name", true, errors);
+        if name.is_some_and(|name| name.len() > FRAUD_NAME_MAX) {
+            errors.add(fields.at("name"), "length", format!("at most {FRAUD_NAME_MAX} characters"));
+        }
+        let reason = fields.required_text("reason", errors).and_then(|_| note(fields, "reason", errors));
+        let operator = graphic(fields, "operator", errors);
+        let given = ["fingers", "faces"].into_iter().any(|name| fields.optional(name).is_some());
+        let source = match fields.optional("application") {
+            Some(_) if given => {
+                errors.add(fields.at("application"), "contradiction", "give an application or templates, not both");
+                None
+            }
+            Some(_) => code(fields, "application", true, errors).map(|code| FraudSource::Application(code.to_owned())),
+            None => capture::biometrics(fields, Capture::Probe, errors).map(FraudSource::Captured),
+        };
+        Some(FraudRequest {
+            name: name?.to_owned(),
+            reason: reason?.to_owned(),
+            operator: operator?.to_owned(),
+            source: source?,
+        })
+    })
+}
+
 /// Whether an application's code is one.
 pub(super) fn is_code(text: &str) -> bool {
     (1..=NAME_LENGTH_MAX).contains(&text.len())
@@ -215,6 +293,31 @@ fn graphic<'i>(fields: &Fields<'_, '_, 'i>, name: &'static str, errors: &mut Err
     }
     let detail = format!("expected 1 to {NAME_LENGTH_MAX} printable ASCII characters without spaces");
     errors.add(fields.at(name), "format", detail);
+    None
+}
+
+fn word<T: Copy>(
+    fields: &Fields<'_, '_, '_>,
+    name: &'static str,
+    words: &[(&str, T)],
+    errors: &mut Errors,
+) -> Option<T> {
+    let text = fields.required_text(name, errors)?;
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    if found.is_none() {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        errors.add(fields.at(name), "format", format!("unknown word; expected one of {}", known.join(", ")));
+    }
+    found
+}
+
+/// Free text; nothing when absent.
+fn note<'i>(fields: &Fields<'_, '_, 'i>, name: &'static str, errors: &mut Errors) -> Option<&'i str> {
+    let text = fields.text(name, errors)?;
+    if text.len() <= NOTE_LENGTH_MAX {
+        return Some(text);
+    }
+    errors.add(fields.at(name), "length", format!("at most {NOTE_LENGTH_MAX} bytes"));
     None
 }
 

@@ -29,6 +29,8 @@ pub enum ProblemKind {
     Method,
     /// No such application or subject.
     NotFound,
+    /// What is asked for was erased.
+    Erased,
     /// The application code was used for another request.
     Conflict,
     /// What is asked is not possible in the state that the application is in.
@@ -47,7 +49,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the status.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::NoRoute,
         Self::NotFound,
@@ -55,6 +57,7 @@ impl ProblemKind {
         Self::SlowRequest,
         Self::Conflict,
         Self::State,
+        Self::Erased,
         Self::TooLarge,
         Self::MediaType,
         Self::Invalid,
@@ -76,6 +79,7 @@ impl ProblemKind {
             Self::NoRoute => "urn:duynhat:problem:no-route",
             Self::Method => "urn:duynhat:problem:method",
             Self::NotFound => "urn:duynhat:problem:not-found",
+            Self::Erased => "urn:duynhat:problem:erased",
             Self::Conflict => "urn:duynhat:problem:conflict",
             Self::State => "urn:duynhat:problem:state",
             Self::Overloaded => "urn:duynhat:problem:overloaded",
@@ -97,6 +101,7 @@ impl ProblemKind {
             Self::NoRoute => "No such route",
             Self::Method => "The route does not know this method",
             Self::NotFound => "Not found",
+            Self::Erased => "Erased",
             Self::Conflict => "The application code was used for a different request",
             Self::State => "Not possible in the present state",
             Self::Overloaded => "Too much work is waiting",
@@ -118,6 +123,7 @@ impl ProblemKind {
             Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict | Self::State => StatusCode::CONFLICT,
+            Self::Erased => StatusCode::GONE,
             Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -267,6 +273,7 @@ impl Problem {
             }
             ServiceError::Conflict { .. } => Self::of_record(ProblemKind::Conflict, Some("application"), detail),
             ServiceError::NotFound { what } => Self::of_record(ProblemKind::NotFound, field_of(what), detail),
+            ServiceError::Erased { what } => Self::of_record(ProblemKind::Erased, field_of(what), detail),
             ServiceError::State(_) => Self::new(ProblemKind::State, detail),
             ServiceError::Unusable(_) => Self::new(ProblemKind::Invalid, detail),
             ServiceError::DiskFull => Self::new(ProblemKind::DiskFull, detail).retry_after(60),
@@ -342,6 +349,7 @@ mod tests {
             (ServiceError::Conflict { application: "A-1".into() }, 409),
             (ServiceError::NotFound { what: "application" }, 404),
             (ServiceError::State("it was withdrawn".into()), 409),
+            (ServiceError::Erased { what: "application" }, 410),
             (ServiceError::Unusable("no usable finger".into()), 422),
             (ServiceError::DiskFull, 507),
             (ServiceError::Unavailable, 503),

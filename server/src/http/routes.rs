@@ -3,25 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
 use duynhat_engine::decision::Language;
+use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dto::{ApprovalBody, CheckBody, IdentifyBody, VerifyBody};
 use super::limits::HttpLimits;
-use super::openapi::{self, BodyProblems, CheckProblems, CodeProblems, Problems, StateProblems, SubjectProblems};
+use super::openapi::{
+    self, BodyProblems, CheckProblems, CodeProblems, Problems, QueryProblems, StateProblems, SubjectProblems,
+};
 use super::problem::{Problem, ProblemKind};
 use super::receive::{parse, receive};
-use super::{observe, parse as read};
+use super::{cases, observe, parse as read};
 use crate::service::{
-    CheckDocument, CheckStatus, ExceptionRate, Health, IdentifyDocument, Service, ServiceError, VerifyDocument, explain,
+    CheckDocument, CheckStatus, EraseRequest, EraseTarget, ErasureDocument, ExceptionRate, Health, IdentifyDocument,
+    Service, ServiceError, VerifyDocument, explain,
 };
 
 /// Seconds after which a pending check is worth asking for again.
@@ -30,8 +36,8 @@ const PENDING_RETRY_S: u64 = 1;
 /// What every handler knows.
 #[derive(Clone)]
 pub(super) struct App {
-    service: Arc<Service>,
-    limits: Arc<HttpLimits>,
+    pub(super) service: Arc<Service>,
+    pub(super) limits: Arc<HttpLimits>,
     /// One permit a request with a body.
     requests: Arc<Semaphore>,
     openapi: Arc<str>,
@@ -66,6 +72,13 @@ pub(super) fn described() -> (Router<App>, String) {
         .routes(routes!(exceptions))
         .routes(routes!(identify))
         .routes(routes!(verify))
+        .routes(routes!(cases::list))
+        .routes(routes!(cases::get))
+        .routes(routes!(cases::judge))
+        .routes(routes!(cases::merge))
+        .routes(routes!(cases::unmerge))
+        .routes(routes!(cases::frauds, cases::list_fraud))
+        .routes(routes!(erase_subject))
         .routes(routes!(alive))
         .routes(routes!(ready))
         .routes(routes!(prometheus))
@@ -260,6 +273,67 @@ async fn verify(State(app): State<App>, request: Request) -> Result<Json<VerifyD
     Ok(Json(document))
 }
 
+/// Erase a subject
+///
+/// Orders the erasure: when the answer comes, nothing of the subject is searched or shown any more, and the order is in
+/// the log. The subject's data is gone from the files within the time that the server is set to. The same request again
+/// says how far that is.
+#[utoipa::path(
+    delete, path = "/v1/subjects/{subject}", tag = "subjects", operation_id = "erase_subject",
+    params(("subject" = String, Path, description = "The subject.", example = "S0000020001"), EraseQuery),
+    responses(
+        (status = 200, description = "Ordered.", body = ErasureDocument, example = json!(openapi::erasure_example())),
+        QueryProblems, SubjectProblems, StateProblems, Problems
+    )
+)]
+async fn erase_subject(
+    State(app): State<App>,
+    path: ApplicationPath,
+    query: Result<Query<EraseQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let malformed = |field, rule| Problem::field(ProblemKind::Malformed, field, "format", rule);
+    let Ok(Path(subject)) = path else { return Err(malformed("subject", NAME_RULE)) };
+    let Ok(Query(EraseQuery { operator, reason })) = query else { return Err(malformed("operator", NAME_RULE)) };
+    for (field, name) in [("subject", &subject), ("operator", &operator), ("reason", &reason)] {
+        if !is_name(name) {
+            return Err(malformed(field, NAME_RULE));
+        }
+    }
+    let permit = app.admit()?;
+    let service = app.service.clone();
+    let request = EraseRequest { target: EraseTarget::Subject(subject), operator, reason };
+    let document = carry_through(&app, permit, async move { service.erase(request).await })
+        .await?
+        .map_err(|error| Problem::of_service(&error))?;
+    Ok(no_store(Json(document)))
+}
+
+/// Who orders an erasure, and why.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EraseQuery {
+    /// Who orders it: 1 to 64 printable ASCII characters without spaces.
+    #[param(example = "op-7731")]
+    operator: String,
+    /// Why, in a word of the same form; `request` when absent.
+    #[serde(default = "EraseQuery::reason")]
+    #[param(example = "request", required = false)]
+    reason: String,
+}
+
+impl EraseQuery {
+    fn reason() -> String {
+        "request".to_owned()
+    }
+}
+
+/// What a name in a path or a query is.
+pub(super) const NAME_RULE: &str = "1 to 64 printable ASCII characters without spaces";
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// Is the process alive?
 #[utoipa::path(
     get, path = "/healthz", tag = "operation", operation_id = "healthz",
@@ -307,9 +381,9 @@ async fn description(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], app.openapi.to_string()).into_response()
 }
 
-type ApplicationPath = Result<Path<String>, axum::extract::rejection::PathRejection>;
+pub(super) type ApplicationPath = Result<Path<String>, axum::extract::rejection::PathRejection>;
 
-fn code(path: ApplicationPath) -> Result<String, Problem> {
+pub(super) fn code(path: ApplicationPath) -> Result<String, Problem> {
     match path {
         Ok(Path(code)) if read::is_code(&code) => Ok(code),
         _ => Err(Problem::field(ProblemKind::Malformed, "application", "format", read::CODE_RULE)),
@@ -330,14 +404,14 @@ fn check_answer(document: CheckDocument, pending: StatusCode) -> Response {
 }
 
 /// Answers about people stay out of caches.
-fn no_store(answer: impl IntoResponse) -> Response {
+pub(super) fn no_store(answer: impl IntoResponse) -> Response {
     let headers: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
     (headers, answer).into_response()
 }
 
 impl App {
     /// One more request with a body, if there is room.
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.requests.clone().try_acquire_owned().map_err(|_| {
             let detail = format!("{} requests are under way already", self.limits.requests_max);
             Problem::new(ProblemKind::Overloaded, detail).retry_after(1)
@@ -351,7 +425,7 @@ impl App {
 }
 
 /// Runs work that changes the log to its end, whether or not its client still waits.
-async fn carry_through<T: Send + 'static>(
+pub(super) async fn carry_through<T: Send + 'static>(
     app: &App,
     permit: OwnedSemaphorePermit,
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,

@@ -1,30 +1,50 @@
 //! The registry: applications, identities and subjects, in SQLite. A projection of the log like the gallery: it carries
 //! the position that it has applied, and can be rebuilt at any time.
 
+mod cases;
+mod digest;
+mod erasure;
+
 use std::path::Path;
 
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
-use duynhat_engine::log::{Event, PolicyAdopted, Record};
+use duynhat_engine::log::{Erased, Event, PolicyAdopted, Record, RegistryDigest};
 use duynhat_engine::template::{FingerRule, Outcome};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+
+pub use cases::{Case, CaseState, FraudRow, VerdictRow, verdict_word};
+pub use digest::Content;
+pub use erasure::{Erasure, ErasureTargets};
+
+use digest::Follower;
 
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS applications(
     code TEXT PRIMARY KEY, request BLOB NOT NULL, position INTEGER NOT NULL, status INTEGER NOT NULL,
-    time_ms INTEGER NOT NULL, identity BLOB, document BLOB) WITHOUT ROWID;
+    time_ms INTEGER NOT NULL, identity BLOB, document BLOB, subject TEXT, supersedes TEXT,
+    station TEXT, operator TEXT, missing INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS applications_pending ON applications(position) WHERE status = 0;
 CREATE INDEX IF NOT EXISTS applications_position ON applications(position);
+CREATE INDEX IF NOT EXISTS applications_subject ON applications(subject) WHERE subject IS NOT NULL;
 CREATE TABLE IF NOT EXISTS subjects(subject TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY(subject, position))
     WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS subjects_position ON subjects(position);
-CREATE TABLE IF NOT EXISTS identities(pseudonym BLOB PRIMARY KEY, subject TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identities(pseudonym BLOB NOT NULL, position INTEGER NOT NULL, subject TEXT NOT NULL,
+    PRIMARY KEY(pseudonym, position)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS identities_subject ON identities(subject);
 CREATE TABLE IF NOT EXISTS rests_on(position INTEGER NOT NULL, application TEXT NOT NULL,
     PRIMARY KEY(position, application)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rests_on_application ON rests_on(application);
+CREATE TABLE IF NOT EXISTS erasures(position INTEGER PRIMARY KEY, subject BLOB, operator TEXT NOT NULL,
+    reason TEXT NOT NULL, records INTEGER NOT NULL, time_ms INTEGER NOT NULL, done_ms INTEGER);
+CREATE INDEX IF NOT EXISTS erasures_subject ON erasures(subject);
+CREATE INDEX IF NOT EXISTS erasures_pending ON erasures(position) WHERE done_ms IS NULL;
+CREATE TABLE IF NOT EXISTS erased(position INTEGER PRIMARY KEY, erasure INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS erased_erasure ON erased(erasure);
+CREATE TABLE IF NOT EXISTS erased_applications(code BLOB PRIMARY KEY, erasure INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS applications_identity ON applications(identity) WHERE identity IS NOT NULL;
 CREATE TABLE IF NOT EXISTS approvals(application TEXT PRIMARY KEY, approved INTEGER NOT NULL, operator TEXT NOT NULL)
     WITHOUT ROWID;
@@ -115,6 +135,25 @@ pub enum RegistryError {
     /// The file belongs elsewhere.
     #[error("registry: {0}")]
     Foreign(String),
+    /// The file does not hold what was put into it.
+    #[error("registry: {0}")]
+    Damaged(String),
+}
+
+impl RegistryError {
+    /// Whether the file is at fault, so that making it anew from the log helps.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Damaged(_) => true,
+            Self::Sql(error) => match error.sqlite_error_code() {
+                Some(code) => matches!(code, DatabaseCorrupt | NotADatabase),
+                // A value of another type than the one that was written, a row that must be there and is not.
+                None => true,
+            },
+            Self::Foreign(_) => false,
+        }
+    }
 }
 
 impl RegistryError {
@@ -127,6 +166,10 @@ impl RegistryError {
 /// A connection to the registry.
 pub struct Registry {
     db: Connection,
+    /// Of the connection that writes.
+    follower: Option<Follower>,
+    /// Positions of log digests that this registry did not agree with when it came past them.
+    disagreed: Vec<u64>,
 }
 
 impl Registry {
@@ -135,12 +178,25 @@ impl Registry {
     /// # Errors
     /// Another gallery's file, an unknown schema, SQLite.
     pub fn open(path: &Path, gallery: [u8; 16]) -> Result<Self, RegistryError> {
+        let mut registry = Self::open_to_read(path, gallery)?;
+        registry.follower = Some(Follower::install(&registry.db)?);
+        Ok(registry)
+    }
+
+    /// A second connection beside the one that writes.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_to_read(path: &Path, gallery: [u8; 16]) -> Result<Self, RegistryError> {
         let db = Connection::open(path)?;
         // The log is what is durable; the registry only has to be consistent.
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.busy_timeout(std::time::Duration::from_secs(10))?;
+        // What is deleted is overwritten, in the file and in its free pages.
+        db.pragma_update(None, "secure_delete", true)?;
         db.execute_batch(SCHEMA)?;
+        db.execute_batch(cases::SCHEMA)?;
         let version: Option<i64> =
             db.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |r| r.get(0)).optional()?;
         let owner: Option<Vec<u8>> =
@@ -148,8 +204,8 @@ impl Registry {
         match (version, owner) {
             (None, None) => {
                 db.execute(
-                    "INSERT INTO meta VALUES('schema', ?1), ('gallery', ?2), ('applied', 0)",
-                    params![SCHEMA_VERSION, gallery],
+                    "INSERT INTO meta VALUES('schema', ?1), ('gallery', ?2), ('applied', 0), ('rows', 0), ('digest', ?3)",
+                    params![SCHEMA_VERSION, gallery, [0u8; 32]],
                 )?;
             }
             (Some(SCHEMA_VERSION), Some(owner)) if owner == gallery => {}
@@ -160,7 +216,7 @@ impl Registry {
                 return Err(RegistryError::Foreign(format!("schema {found:?}; this build reads {SCHEMA_VERSION}")));
             }
         }
-        Ok(Self { db })
+        Ok(Self { db, follower: None, disagreed: Vec::new() })
     }
 
     /// Opens the file to look at it, beside its writer or without one.
@@ -171,7 +227,28 @@ impl Registry {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(std::time::Duration::from_secs(10))?;
-        Ok(Self { db })
+        Ok(Self { db, follower: None, disagreed: Vec::new() })
+    }
+
+    /// From here on until [`Registry::end`] every question is answered as of one log position, which is returned.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn begin(&self) -> Result<u64, RegistryError> {
+        self.end()?;
+        self.db.execute_batch("BEGIN")?;
+        self.applied()
+    }
+
+    /// Ends what [`Registry::begin`] began, if it did.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn end(&self) -> Result<(), RegistryError> {
+        if !self.db.is_autocommit() {
+            self.db.execute_batch("COMMIT")?;
+        }
+        Ok(())
     }
 
     /// The last log position applied.
@@ -188,17 +265,100 @@ impl Registry {
     /// # Errors
     /// SQLite.
     pub fn apply<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), RegistryError> {
-        let applied = self.applied()?;
+        let (applied, before) = (self.applied()?, self.recorded()?);
+        let Some(follower) = self.follower.clone() else {
+            return Err(RegistryError::Foreign("opened to read".into()));
+        };
+        follower.set(before);
+        let mut disagreed = self.disagreed.clone();
         let tx = self.db.transaction()?;
         let mut last = applied;
         for record in records {
             if record.position > applied {
                 apply_one(&tx, record)?;
                 last = record.position;
+                match &record.event {
+                    Event::RegistryDigest(d) if !agrees(&follower.get(), d) => disagreed.push(record.position),
+                    // What stood before an erasure can't be had again.
+                    Event::Erased(_) => disagreed.clear(),
+                    _ => {}
+                }
             }
         }
+        let content = follower.get();
         tx.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'applied'")?.execute([last as i64])?;
+        tx.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'rows'")?.execute([content.rows as i64])?;
+        tx.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'digest'")?.execute([content.digest()])?;
         tx.commit()?;
+        self.disagreed = disagreed;
+        Ok(())
+    }
+
+    /// What the registry should hold, as it was counted with every change.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn recorded(&self) -> Result<Content, RegistryError> {
+        let value = |key: &str| format!("SELECT value FROM meta WHERE key = '{key}'");
+        let rows: i64 = self.db.query_row(&value("rows"), [], |r| r.get(0))?;
+        let digest: [u8; 32] = self.db.query_row(&value("digest"), [], |r| r.get(0))?;
+        Ok(Content::new(rows as u64, &digest))
+    }
+
+    /// Reads every row and every index entry and compares with what should be there; some microseconds a row.
+    ///
+    /// # Errors
+    /// [`RegistryError::Damaged`], SQLite.
+    pub fn verify(&self) -> Result<Content, RegistryError> {
+        // One view, while the writer goes on.
+        let tx = self.db.unchecked_transaction()?;
+        // The pages' own structure, and that every index says what its table says.
+        let structure: String = tx.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
+        if structure != "ok" {
+            return Err(RegistryError::Damaged(structure));
+        }
+        let (recorded, found) = (self.recorded()?, Content::read(&tx)?);
+        if recorded != found {
+            let what = format!("{} rows recorded, {} found, or their content differs", recorded.rows, found.rows);
+            return Err(RegistryError::Damaged(what));
+        }
+        Ok(found)
+    }
+
+    /// The digest event of the present state.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn digest_event(&self) -> Result<RegistryDigest, RegistryError> {
+        let content = self.recorded()?;
+        let (position, schema) = (self.applied()?, SCHEMA_VERSION as u32);
+        Ok(RegistryDigest { position, schema, rows: content.rows, digest: content.digest() })
+    }
+
+    /// Whether a digest in the log is that of the present state; one of another position or schema can't be compared.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn agrees_with(&self, digest: &RegistryDigest) -> Result<bool, RegistryError> {
+        // Only the digest's own record may have been applied since.
+        let comparable = self.applied()? <= digest.position + 1 && self.applied()? >= digest.position;
+        Ok(!comparable || agrees(&self.recorded()?, digest))
+    }
+
+    /// Positions of log digests that the registry did not agree with when it came past them.
+    pub fn disagreed(&self) -> &[u64] {
+        &self.disagreed
+    }
+
+    /// Empties the write-ahead log into the file.
+    ///
+    /// # Errors
+    /// SQLite; a reader in the way.
+    pub fn checkpoint(&self) -> Result<(), RegistryError> {
+        let busy: i64 = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
+        if busy != 0 {
+            return Err(RegistryError::Foreign("a reader is in the way of the checkpoint".into()));
+        }
         Ok(())
     }
 
@@ -253,7 +413,8 @@ impl Registry {
     /// # Errors
     /// SQLite.
     pub fn subject_of(&self, pseudonym: &[u8; 32]) -> Result<Option<String>, RegistryError> {
-        let mut query = self.db.prepare_cached("SELECT subject FROM identities WHERE pseudonym = ?1")?;
+        let mut query =
+            self.db.prepare_cached("SELECT subject FROM identities WHERE pseudonym = ?1 ORDER BY position LIMIT 1")?;
         Ok(query.query_row([pseudonym], |r| r.get(0)).optional()?)
     }
 
@@ -382,6 +543,10 @@ impl Registry {
     }
 }
 
+fn agrees(content: &Content, digest: &RegistryDigest) -> bool {
+    digest.schema != SCHEMA_VERSION as u32 || (content.rows, content.digest()) == (digest.rows, digest.digest)
+}
+
 fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), RegistryError> {
     let position = record.position as i64;
     let add_subject = |subject: &str, position: i64| -> Result<(), RegistryError> {
@@ -389,19 +554,43 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
         Ok(())
     };
     match &record.event {
-        Event::Created(_) => {}
+        Event::Created(_) | Event::RegistryDigest(_) | Event::Redacted(_) => {}
+        Event::Erased(Erased::Ordered(order)) => erasure::apply(tx, record.position, order)?,
+        Event::Erased(Erased::Done(done)) => {
+            for order in &done.orders {
+                tx.prepare_cached("UPDATE erasures SET done_ms = ?2 WHERE position = ?1")?
+                    .execute(params![*order as i64, done.time_ms as i64])?;
+            }
+        }
         Event::Enrolled(e) => {
             add_subject(&e.subject, position)?;
             if let Some(identity) = &e.identity {
-                tx.prepare_cached("INSERT OR IGNORE INTO identities VALUES(?1, ?2)")?
-                    .execute(params![identity, e.subject])?;
+                tx.prepare_cached("INSERT OR IGNORE INTO identities VALUES(?1, ?2, ?3)")?
+                    .execute(params![identity, position, e.subject])?;
             }
         }
         Event::Submitted(s) => {
-            tx.prepare_cached("INSERT OR REPLACE INTO applications VALUES(?1, ?2, ?3, 0, ?4, ?5, NULL)")?
-                .execute(params![s.application, s.request, position, s.time_ms as i64, s.identity])?;
-            if leaves_reference(&record.event) {
-                add_subject(&provisional_subject(record.position), position)?;
+            let subject = leaves_reference(&record.event).then(|| provisional_subject(record.position));
+            // Counted only where fingers are asked for.
+            let counted = matches!(s.purpose.finger_rule(), FingerRule::All | FingerRule::Some);
+            let missing = counted.then(|| s.biometrics.missing().len() as i64);
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO applications VALUES(?1, ?2, ?3, 0, ?4, ?5, NULL, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                s.application,
+                s.request,
+                position,
+                s.time_ms as i64,
+                s.identity,
+                subject,
+                s.supersedes,
+                s.station,
+                s.operator,
+                missing
+            ])?;
+            if let Some(subject) = &subject {
+                add_subject(subject, position)?;
                 if let Some(age) = s.age.filter(|age| *age < GROWN) {
                     tx.prepare_cached("INSERT OR IGNORE INTO minors VALUES(?1, ?2, ?3)")?.execute(params![
                         position,
@@ -410,12 +599,12 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
                     ])?;
                 }
             }
-            if matches!(s.purpose.finger_rule(), FingerRule::All | FingerRule::Some) {
+            if let Some(missing) = missing {
                 tx.prepare_cached(
                     "INSERT INTO captures VALUES(?1, ?2, ?3, 1)
                      ON CONFLICT(station, operator, missing) DO UPDATE SET checks = checks + 1",
                 )?
-                .execute(params![s.station, s.operator, s.biometrics.missing().len() as i64])?;
+                .execute(params![s.station, s.operator, missing])?;
             }
         }
         Event::PolicyAdopted(p) => {
@@ -444,13 +633,15 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
                     .execute(params![*on as i64, d.application])?;
             }
             if let Some(subject) = &d.subject {
+                tx.prepare_cached("UPDATE applications SET subject = ?2 WHERE code = ?1")?
+                    .execute(params![d.application, subject])?;
                 tx.prepare_cached("DELETE FROM subjects WHERE position = ?1")?.execute([submitted])?;
                 add_subject(subject, submitted)?;
                 // A confirmed holder may have got a new number.
                 if matches!(d.outcome, Outcome::Clear | Outcome::Confirmed) {
                     tx.prepare_cached(
                         "INSERT OR IGNORE INTO identities
-                         SELECT identity, ?2 FROM applications WHERE code = ?1 AND identity IS NOT NULL",
+                         SELECT identity, position, ?2 FROM applications WHERE code = ?1 AND identity IS NOT NULL",
                     )?
                     .execute(params![d.application, subject])?;
                 }
@@ -461,7 +652,6 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             tx.prepare_cached("UPDATE applications SET status = ?2 WHERE code = ?1")?
                 .execute(params![w.application, WITHDRAWN])?;
             tx.prepare_cached("DELETE FROM subjects WHERE position = ?1")?.execute([submitted])?;
-            tx.prepare_cached("DELETE FROM rests_on WHERE application = ?1")?.execute([&w.application])?;
             tx.prepare_cached(
                 "DELETE FROM identities
                  WHERE NOT EXISTS (SELECT 1 FROM subjects s WHERE s.subject = identities.subject)
@@ -469,6 +659,7 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             )?
             .execute([&w.application])?;
         }
+        _ => {}
     }
-    Ok(())
+    cases::apply(tx, record)
 }

@@ -77,6 +77,13 @@ pub struct CheckDocument {
     /// How many references the check was compared with, and the thresholds that held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub basis: Option<DecisionBasis>,
+    /// What holds now: the decision, or what people made of it; absent as long as something is waited for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, example = "clear")]
+    pub standing: Option<Outcome>,
+    /// What the application waits for; absent when nothing is left to be done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_for: Option<super::WaitsFor>,
     /// Milliseconds from receipt to decision.
     pub took_ms: f64,
 }
@@ -272,6 +279,8 @@ pub struct Health {
     pub pending: u64,
     /// The kernel in use.
     pub kernel: String,
+    /// Places of the data folder that verification has found damaged; with any, nothing is answered.
+    pub damaged_places: u64,
 }
 
 /// Why the service did not answer.
@@ -294,6 +303,12 @@ pub enum ServiceError {
     #[error("{what} not found")]
     NotFound {
         /// What was looked for: `application`, `subject`, `identity`, `superseded application`.
+        what: &'static str,
+    },
+    /// It was there and has been erased.
+    #[error("{what} was erased")]
+    Erased {
+        /// What was looked for.
         what: &'static str,
     },
     /// What was asked is not possible in the state that things are in.

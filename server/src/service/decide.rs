@@ -14,12 +14,13 @@ use duynhat_engine::finger::screen::ScreenParams;
 use duynhat_engine::finger::{Calibration, Cohort, Model};
 use duynhat_engine::gallery::Snapshot;
 use duynhat_engine::kernel::Isa;
-use duynhat_engine::log::projection::provisional_subject;
+use duynhat_engine::log::projection::{FRAUD_PREFIX, provisional_subject};
 use duynhat_engine::log::{Decided, Submitted};
-use duynhat_engine::search::{Candidate, FaceScore, Matcher, Probe, SearchOptions, identify};
+use duynhat_engine::search::{Candidate, FaceScore, Hands, Matcher, Probe, SearchOptions, identify};
 use duynhat_engine::template::{Biometrics, FaceTemplate, LegalReason, Outcome, Purpose};
 
 use super::growth::Growth;
+use super::view::View;
 use super::writer::internal;
 use super::{
     CandidateDocument, CheckDocument, CheckStatus, ChipDocument, DecisionBasis, Reason, ServiceError, Shared,
@@ -106,10 +107,15 @@ impl Job {
         }
     }
 
-    /// Decides on `snapshot`, which must have applied the submission. Runs on the current rayon pool.
-    pub fn decide(&self, shared: &Shared, snapshot: &Snapshot) -> Result<(CheckDocument, Decided), ServiceError> {
-        let (mut document, rests_on) =
-            if self.findings.is_empty() { self.search(shared, snapshot)? } else { (self.gated(), Vec::new()) };
+    /// Decides on the latest state, which must have applied the submission. Runs on the current rayon pool.
+    pub fn decide(&self, shared: &Shared) -> Result<(CheckDocument, Decided), ServiceError> {
+        let (mut document, rests_on, seen) = if self.findings.is_empty() {
+            let view = View::open(shared)?;
+            let (document, rests_on) = self.search(shared, &view)?;
+            (document, rests_on, view.snapshot.position())
+        } else {
+            (self.gated(), Vec::new(), self.position)
+        };
         document.took_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         let decided = Decided {
             submitted: self.position,
@@ -117,6 +123,7 @@ impl Job {
             outcome: document.decision.unwrap_or(Outcome::Review),
             subject: document.subject.clone(),
             rests_on,
+            seen,
             document: Blob(simd_json::serde::to_vec(&document).map_err(internal)?),
         };
         Ok((document, decided))
@@ -135,6 +142,8 @@ impl Job {
             candidates: Vec::new(),
             chip: None,
             basis: None,
+            standing: None,
+            waits_for: None,
             took_ms: 0.0,
         }
     }
@@ -147,23 +156,27 @@ impl Job {
         document
     }
 
-    fn search(&self, shared: &Shared, snapshot: &Snapshot) -> Result<(CheckDocument, Vec<u64>), ServiceError> {
+    fn search(&self, shared: &Shared, view: &View<'_>) -> Result<(CheckDocument, Vec<u64>), ServiceError> {
+        let (snapshot, registry) = (&view.snapshot, view.registry());
         let rows_before = snapshot.rows_before(self.position).map_err(internal)?;
-        let (claimed_subject, approved) = {
-            let registry = shared.registry();
-            let claimed = self.claimed.as_ref().map(|p| registry.subject_of(p)).transpose().map_err(internal)?;
-            (claimed.flatten(), registry.approval(&self.application).map_err(internal)?)
-        };
+        let claimed_subject = self.claimed.as_ref().map(|p| registry.subject_of(p)).transpose().map_err(internal)?;
+        let claimed_subject = claimed_subject.flatten();
+        let approved = registry.approval(&self.application).map_err(internal)?;
         let mut include = Vec::new();
         if let Some(subject) = &claimed_subject {
-            for position in shared.registry().positions_of(subject).map_err(internal)? {
+            for position in registry.positions_of(subject).map_err(internal)? {
                 let row = snapshot.row_of(position).map_err(internal)?;
                 include.extend(row.filter(|row| *row < rows_before && snapshot.is_live(*row)));
             }
         }
-        let options = SearchOptions { rows_before, include, ..SearchOptions::default() };
+        // Found to be different people by those who looked: the pair does not come back.
+        let mut exclude = Vec::new();
+        for position in registry.distinct_from(self.position).map_err(internal)? {
+            exclude.extend(snapshot.row_of(position).map_err(internal)?);
+        }
+        let options = SearchOptions { rows_before, include, exclude, ..SearchOptions::default() };
         let mut found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
-        let minors = shared.registry().minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
+        let minors = registry.minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
         if !minors.is_empty() && !self.captured.fingers.is_empty() {
             let growth = Growth {
                 models: &shared.models,
@@ -199,8 +212,13 @@ impl Job {
             verdict.add(Cause::ChipPortraitDiffers);
             verdict.settle();
         }
-        let mut rests_on = self.numbers(shared, snapshot, &mut verdict, claimed_subject.as_deref())?;
+        let mut rests_on = self.numbers(view, &mut verdict, claimed_subject.as_deref())?;
 
+        let fraud = |j: &Judged| snapshot.subject(j.candidate.row).is_ok_and(|s| s.starts_with(FRAUD_PREFIX));
+        if verdict.judged.iter().any(|j| j.band > Band::Clear && fraud(j)) {
+            verdict.add(Cause::OnFraudList);
+            verdict.settle();
+        }
         let mut document = self.document(verdict.outcome);
         document.findings.clone_from(&verdict.findings);
         document.reasons = verdict.reasons.iter().map(reason).collect();
@@ -254,7 +272,8 @@ impl Job {
             }
         }
         let best = FaceScore { compared, ..best? };
-        let candidate = Candidate { row: 0, fingers: Vec::new(), faces: vec![best] };
+        let candidate =
+            Candidate { row: 0, hands: Hands::AsDeclared, screened: false, fingers: Vec::new(), faces: vec![best] };
         let score = decision::fuse(&candidate, &models.tails).score;
         let threshold = models.tails.thresholds(&shared.policy, 1, &Sources::of(&candidate)).claim;
         Some(ChipDocument { verified: score >= threshold, cosine: best.cosine, score, threshold })
@@ -262,18 +281,12 @@ impl Job {
 
     /// Identity numbers: one number claimed by two people, and one person under two numbers. Gives the positions that
     /// what was found rests on.
-    fn numbers(
-        &self,
-        shared: &Shared,
-        snapshot: &Snapshot,
-        verdict: &mut Verdict,
-        claimed: Option<&str>,
-    ) -> Result<Vec<u64>, ServiceError> {
+    fn numbers(&self, view: &View<'_>, verdict: &mut Verdict, claimed: Option<&str>) -> Result<Vec<u64>, ServiceError> {
         let mut rests_on = Vec::new();
         let Some(number) = self.identity.as_ref().filter(|_| self.purpose.leaves_reference()) else {
             return Ok(rests_on);
         };
-        let registry = shared.registry();
+        let (snapshot, registry) = (&view.snapshot, view.registry());
         let claims = registry.claims(number, self.position).map_err(internal)?;
         let holder = registry.subject_of(number).map_err(internal)?;
         let holders: BTreeSet<&str> = claims.iter().map(|c| c.subject.as_str()).chain(holder.as_deref()).collect();

@@ -5,6 +5,7 @@
 //! data/log/*.seg         the journal: what is true
 //! data/gallery/          columns, a projection
 //! data/registry.sqlite   a projection
+//! data/registry.sum      its length and checksum, when it was closed in order
 //! data/keys/identity.key
 //! ```
 
@@ -14,10 +15,13 @@ use std::sync::Arc;
 use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::gallery::{FolderLock, Gallery, GalleryError, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
-use duynhat_engine::log::{Created, Event, EventLog, FileJournal, JournalReader, LogError, Record};
+use duynhat_engine::log::{
+    Created, Event, EventLog, FileJournal, JournalReader, LogError, Record, RegistryDigest, redact, segment,
+};
 use duynhat_engine::storage::{self, Storage};
 
 use super::key::PseudonymKey;
+use super::sum::{FileSum, sum_path};
 use crate::registry::{Registry, RegistryError};
 
 /// Records replayed at a time.
@@ -59,6 +63,16 @@ pub enum FolderError {
         /// What is wrong.
         what: String,
     },
+    /// A projection has applied more than there is in the log: an older log was put beside it, or its end was given up.
+    #[error("{}: has applied position {applied}, but the log ends at {last}; remove it to have it made anew", path.display())]
+    Ahead {
+        /// The projection.
+        path: PathBuf,
+        /// What it has applied.
+        applied: u64,
+        /// The last position in the log.
+        last: u64,
+    },
     /// The gallery in the log was made with another model.
     #[error("the gallery was made with fingerprint model {found}; this build has {expected}")]
     Model {
@@ -74,7 +88,28 @@ pub struct Folder {
     pub(super) journal: FileJournal,
     pub(super) gallery: Gallery,
     pub(super) registry: Registry,
+    dir: PathBuf,
+    repaired: Vec<String>,
+    /// Position of the last registry digest in the log.
+    pub(super) digest_at: u64,
     _lock: FolderLock,
+}
+
+/// Which projections are to be thrown away and made from the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remake {
+    /// The columns.
+    pub gallery: bool,
+    /// The registry.
+    pub registry: bool,
+    /// With the columns: learn the face bases anew instead of keeping the frozen ones.
+    pub face_basis: bool,
+}
+
+impl Remake {
+    fn any(self) -> bool {
+        self.gallery || self.registry
+    }
 }
 
 /// Where a data folder's journal lies.
@@ -98,15 +133,29 @@ impl Folder {
     /// # Errors
     /// Another process writes it, damage with file and offset, I/O.
     pub fn open(dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
-        Self::open_in(storage::disk(), dir, model, cohort)
+        Self::open_in(storage::disk(), dir, model, cohort, Remake::default())
     }
 
-    /// [`Folder::open`] with journal and gallery in a storage; the lock, the key and the registry are files of the real
-    /// file system all the same.
+    /// As [`Folder::open`], after throwing away what is to be made anew.
+    ///
+    /// # Errors
+    /// As [`Folder::open`]; when the journal is damaged, nothing is thrown away.
+    pub fn open_and(dir: &Path, model: &Model, cohort: &Cohort, remake: Remake) -> Result<Self, FolderError> {
+        Self::open_in(storage::disk(), dir, model, cohort, remake)
+    }
+
+    /// [`Folder::open_and`] with journal and gallery in a storage; the lock, the key and the registry are files of the
+    /// real file system all the same.
     ///
     /// # Errors
     /// Another process writes it, damage with file and offset, I/O.
-    pub fn open_in(storage: Arc<dyn Storage>, dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
+    pub fn open_in(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        model: &Model,
+        cohort: &Cohort,
+        remake: Remake,
+    ) -> Result<Self, FolderError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
@@ -134,9 +183,36 @@ impl Folder {
             journal.append(&[Event::Created(created)])?;
         }
         let id = check_created(&logs, model)?;
-        let mut gallery = Gallery::open_in(storage, &gallery_dir(dir), id, model.id(), true)?;
-        let mut registry = Registry::open(&registry_path(dir), id)?;
-        let from = gallery.replay_from().min(registry.applied()? + 1);
+        redact::sweep(&logs)?;
+        let columns = gallery_dir(dir);
+        let frozen = if remake.any() {
+            // What is thrown away must be there to be had again.
+            JournalReader::open(&logs, 1)?.try_for_each(|record| record.map(|_| ()))?;
+            let frozen = Gallery::face_models_in(&columns).ok().flatten().filter(|_| !remake.face_basis);
+            if remake.gallery && columns.exists() {
+                std::fs::remove_dir_all(&columns).map_err(io(&columns))?;
+            }
+            frozen.filter(|_| remake.gallery)
+        } else {
+            None
+        };
+        let mut gallery = Gallery::open_in(storage, &columns, id, model.id(), true)?;
+        if let Some(models) = frozen {
+            gallery.begin_with(models);
+        }
+        gallery.sweep()?;
+        let last_digest = match segment_tail(&logs, journal.last_position())? {
+            Some(Record { event: Event::RegistryDigest(digest), .. }) => Some(digest),
+            _ => None,
+        };
+        let (mut registry, repaired) = open_registry(dir, id, last_digest.as_ref(), remake.registry)?;
+        let (registry_applied, last) = (registry.applied()?, journal.last_position());
+        let projections = [(registry_path(dir), registry_applied), (gallery_dir(dir), gallery.replay_from() - 1)];
+        // New events would get positions that it takes for applied.
+        if let Some((path, applied)) = projections.into_iter().find(|(_, applied)| *applied > last) {
+            return Err(FolderError::Ahead { path, applied, last });
+        }
+        let from = gallery.replay_from().min(registry_applied + 1);
         let mut reader = JournalReader::open(&logs, from)?;
         loop {
             let records = reader.by_ref().take(REPLAY_BATCH).collect::<Result<Vec<_>, _>>()?;
@@ -150,7 +226,44 @@ impl Folder {
             }
         }
         gallery.publish(journal.last_position());
-        Ok(Self { journal, gallery, registry, _lock: lock })
+        if let Some(position) = registry.disagreed().first() {
+            tracing::warn!(position, "the registry made from the log is not the one that the log's digest was made of");
+        }
+        let digest_at = if last_digest.is_some() { journal.last_position() } else { 0 };
+        Ok(Self { dir: dir.to_owned(), journal, gallery, registry, repaired, digest_at, _lock: lock })
+    }
+
+    /// What had to be made anew when the folder was opened, in words.
+    pub fn repaired(&self) -> &[String] {
+        &self.repaired
+    }
+
+    /// Positions of log digests that the registry did not agree with when it was made from the log.
+    pub fn disagreed(&self) -> &[u64] {
+        self.registry.disagreed()
+    }
+
+    /// Writes what is in memory to the files, and the checksum of the registry; to be called last.
+    pub(super) fn seal(&mut self) {
+        let sealed = || -> Result<(), FolderError> {
+            self.registry.checkpoint()?;
+            FileSum::of(&registry_path(&self.dir))?.write(&sum_path(&self.dir))
+        };
+        // Without it the next start reads the whole registry: slower, no less safe.
+        if let Err(error) = sealed() {
+            tracing::warn!(%error, "the registry's checksum could not be written");
+        }
+    }
+
+    /// Writes what is in memory to the files and ends.
+    ///
+    /// # Errors
+    /// I/O, a full disk among it.
+    pub fn close(mut self) -> Result<(), FolderError> {
+        let last = self.journal.last_position();
+        self.gallery.flush(last)?;
+        self.seal();
+        Ok(())
     }
 
     /// Appends one event and brings the projections up to it. For events that belong to opening, before there is a
@@ -222,7 +335,7 @@ impl ReadOnly {
 }
 
 fn check_created(logs: &Path, model: &Model) -> Result<[u8; 16], FolderError> {
-    match JournalReader::open(logs, 1)?.next().transpose()? {
+    match segment::first_record(logs)? {
         Some(Record { event: Event::Created(created), .. }) => {
             if created.finger_model != model.id() {
                 return Err(FolderError::Model { expected: model.id().to_owned(), found: created.finger_model });
@@ -230,6 +343,59 @@ fn check_created(logs: &Path, model: &Model) -> Result<[u8; 16], FolderError> {
             Ok(created.gallery)
         }
         _ => Err(FolderError::NotCreated { path: logs.into() }),
+    }
+}
+
+fn segment_tail(logs: &Path, last: u64) -> Result<Option<Record>, LogError> {
+    JournalReader::open(logs, last)?.next().transpose()
+}
+
+/// The registry, verified; one that does not hold what it should is thrown away, to be made from the log.
+fn open_registry(
+    dir: &Path,
+    id: [u8; 16],
+    digest: Option<&RegistryDigest>,
+    remake: bool,
+) -> Result<(Registry, Vec<String>), FolderError> {
+    let path = registry_path(dir);
+    let sum_path = sum_path(dir);
+    let mut repaired = Vec::new();
+    if path.exists() && !remake {
+        let sum = FileSum::read(&sum_path);
+        // From here on the file changes.
+        remove(&sum_path)?;
+        let verified = match sum {
+            Some(sum) if sum == FileSum::of(&path)? => Registry::open(&path, id),
+            Some(_) => Err(RegistryError::Damaged("the file is not as it was when it was closed".into())),
+            // It was not closed in order.
+            None => Registry::open(&path, id).and_then(|r| r.verify().map(|_| r)),
+        };
+        let agreeing = verified.and_then(|registry| match digest {
+            Some(digest) if !registry.agrees_with(digest)? => {
+                Err(RegistryError::Damaged(format!("not the content that the log recorded for {}", digest.position)))
+            }
+            _ => Ok(registry),
+        });
+        match agreeing {
+            Ok(registry) => return Ok((registry, repaired)),
+            Err(error) if error.is_damage() => {
+                tracing::warn!(%error, "{}: damaged; it is made again from the log", path.display());
+                repaired.push(format!("{}: {error}; made again from the log", path.display()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for file in [sum_path, path.clone(), path.with_extension("sqlite-wal"), path.with_extension("sqlite-shm")] {
+        remove(&file)?;
+    }
+    Ok((Registry::open(&path, id)?, repaired))
+}
+
+fn remove(path: &Path) -> Result<(), FolderError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(FolderError::Io { path: path.to_owned(), source }),
     }
 }
 

@@ -57,9 +57,19 @@ impl PseudonymKey {
 
     /// The pseudonym of an identity number.
     pub fn pseudonym(&self, identity: &Identity) -> [u8; 32] {
+        self.of(&[identity.expose().as_bytes()])
+    }
+
+    /// The pseudonym of a name of another kind (`subject`, `application`): never that of an identity number, which holds
+    /// no zero byte.
+    pub fn pseudonym_of_name(&self, kind: &str, name: &str) -> [u8; 32] {
+        self.of(&[kind.as_bytes(), &[0], name.as_bytes()])
+    }
+
+    fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
         // A key of any length is accepted by HMAC: this cannot fail.
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.as_ref()).unwrap_or_else(|_| unreachable!());
-        mac.update(identity.expose().as_bytes());
+        parts.iter().for_each(|part| mac.update(part));
         mac.finalize().into_bytes().into()
     }
 }

@@ -5,13 +5,19 @@
 //! nobody waits any more, and after a restart.
 
 mod api;
+mod cases;
 mod decide;
+mod erasure;
 mod explain;
 mod folder;
 mod growth;
 mod identity;
 mod key;
 mod lookup;
+mod maintenance;
+mod replay;
+mod sum;
+mod view;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -36,13 +42,18 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use api::*;
+pub use cases::*;
 pub use decide::Models;
+pub(crate) use erasure::without_erased;
+pub use erasure::{CarriedOut, ERASED_SUBJECT, EraseRequest, EraseTarget, ErasureDocument};
 pub use explain::explain;
-pub use folder::{Folder, FolderError, ReadOnly, gallery_dir, log_dir, registry_path};
+pub use folder::{Folder, FolderError, ReadOnly, Remake, gallery_dir, log_dir, registry_path};
 pub use growth::growth_max;
 pub use identity::{Date, Identity, IdentityFault, Sex};
 pub use key::PseudonymKey;
 pub use lookup::{identify_prepared, verify_rows};
+pub use maintenance::MaintenanceOptions;
+pub use replay::{Again, ReplayError, ReplayMode, ReplayOptions, Replayed, replay};
 
 use crate::registry::{Application, Registry, Stage};
 pub use crate::registry::{ExceptionRate, Minor};
@@ -103,15 +114,22 @@ pub(crate) struct Shared {
     writer_pool: rayon::ThreadPool,
     published: Arc<ArcSwap<Snapshot>>,
     registry: Mutex<Registry>,
+    /// Connections for decisions, one each at a time.
+    readers: Mutex<Vec<Registry>>,
     key: PseudonymKey,
     position: AtomicU64,
     pending: AtomicU64,
     stopped: AtomicBool,
     closing: AtomicBool,
     disk_full: AtomicBool,
+    damage: maintenance::Damage,
 }
 
 impl Shared {
+    fn is_damaged(&self) -> bool {
+        !self.damage.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         // A reader that panicked leaves a connection that is as good as before.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
@@ -123,6 +141,7 @@ pub struct Service {
     shared: Arc<Shared>,
     commands: Mutex<Option<Sender<Command>>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    maintenance: Mutex<Option<std::thread::JoinHandle<()>>>,
     permits: Arc<Semaphore>,
     pending_max: usize,
 }
@@ -143,9 +162,10 @@ impl Service {
         };
         let (pool, writer_pool) = (pool("search")?, pool("layout")?);
         let storage = options.storage.clone();
-        let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort))?;
+        let remake = Remake::default();
+        let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort, remake))?;
         let policy = adopt(&mut folder, &mut models, &options)?;
-        let registry = Registry::open(&registry_path(dir), folder.gallery_id())?;
+        let registry = Registry::open_to_read(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;
         let key = PseudonymKey::open(&dir.join("keys").join("identity.key")).map_err(io)?;
         let shared = Arc::new(Shared {
@@ -156,12 +176,14 @@ impl Service {
             writer_pool,
             published: folder.published(),
             registry: Mutex::new(registry),
+            readers: Mutex::default(),
             key,
             position: AtomicU64::new(folder.last_position()),
             pending: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
+            damage: maintenance::Damage::default(),
         });
         let (commands, receiver) = channel();
         let for_writer = shared.clone();
@@ -173,6 +195,7 @@ impl Service {
             shared,
             commands: Mutex::new(Some(commands)),
             writer: Mutex::new(Some(writer)),
+            maintenance: Mutex::new(None),
             permits: Arc::new(Semaphore::new(options.pending_max)),
             pending_max: options.pending_max,
         };
@@ -197,15 +220,15 @@ impl Service {
             .command(|reply| Command::Submit { submitted: Box::new(submitted), prepared: Some(prepared), reply })
             .await?;
         match accepted {
-            Accepted::Known(known) => self.known(&application, known, deadline).await,
-            Accepted::New { position, snapshot, again } => {
+            Accepted::Known(known) => self.stand(self.known(&application, known, deadline).await?),
+            Accepted::New { position, again } => {
                 self.again(&again);
                 let pending = pending_document(&application, position);
-                let answer = self.start(Job { position, ..job }, Some(snapshot), permit)?;
+                let answer = self.start(Job { position, ..job }, permit)?;
                 match tokio::time::timeout_at(deadline.into(), answer).await {
-                    Ok(Ok(result)) => result,
+                    Ok(Ok(result)) => self.stand(result?),
                     Ok(Err(_)) => Err(ServiceError::Internal),
-                    Err(_) => Ok(pending),
+                    Err(_) => self.stand(pending),
                 }
             }
         }
@@ -216,8 +239,17 @@ impl Service {
     /// # Errors
     /// [`ServiceError::NotFound`].
     pub async fn document(&self, application: &str) -> Result<CheckDocument, ServiceError> {
-        let found = self.shared.registry().application(application).map_err(internal)?;
-        render(application, found.ok_or(ServiceError::NotFound { what: "application" })?)
+        let registry = self.shared.registry();
+        let Some(found) = registry.application(application).map_err(internal)? else {
+            let code = self.shared.key.pseudonym_of_name("application", application);
+            let erased = registry.erasure_by_application(&code).map_err(internal)?.is_some();
+            let what = "application";
+            return Err(if erased { ServiceError::Erased { what } } else { ServiceError::NotFound { what } });
+        };
+        let mut document = render(application, found)?;
+        erasure::say_what_is_erased(&mut document, &registry)?;
+        drop(registry);
+        self.stand(document)
     }
 
     /// Takes an application back. It leaves no reference, and checks that rested on it are decided anew.
@@ -279,7 +311,7 @@ impl Service {
             let _ = reply.send(result);
         });
         self.shared.pool.spawn(move || match restore(&shared, position) {
-            Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+            Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), done),
             Ok(None) => done(Err(ServiceError::Internal)),
             Err(error) => done(Err(error)),
         });
@@ -304,6 +336,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Unusable`] when the probe has nothing to compare.
     pub async fn identify(&self, request: IdentifyRequest) -> Result<IdentifyDocument, ServiceError> {
+        self.sound()?;
         let permit = self.permits.clone().try_acquire_owned();
         let _permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
         let shared = self.shared.clone();
@@ -319,6 +352,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Unusable`].
     pub async fn verify(&self, request: VerifyRequest) -> Result<VerifyDocument, ServiceError> {
+        self.sound()?;
         let permit = self.permits.clone().try_acquire_owned();
         let _permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
         let shared = self.shared.clone();
@@ -354,6 +388,8 @@ impl Service {
             Some("the log or a projection has stopped; see the server's log and restart".to_owned())
         } else if shared.closing.load(Ordering::Acquire) {
             Some("shutting down".to_owned())
+        } else if shared.is_damaged() {
+            Some("the data folder is damaged; see the server's log and run gallery check --repair".to_owned())
         } else if shared.disk_full.load(Ordering::Acquire) {
             Some("no room on disk".to_owned())
         } else {
@@ -366,6 +402,7 @@ impl Service {
             references: shared.published.load().live(),
             pending: shared.pending.load(Ordering::Acquire),
             kernel: shared.models.isa.to_string(),
+            damaged_places: shared.damage.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
         }
     }
 
@@ -383,6 +420,10 @@ impl Service {
         while self.shared.pending.load(Ordering::Acquire) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(maintenance) = maintenance {
+            let _joined = tokio::task::spawn_blocking(move || maintenance.join()).await;
+        }
         if let Some(sender) = self.commands.lock().unwrap_or_else(PoisonError::into_inner).take() {
             drop(sender.send(Command::Close));
         }
@@ -397,7 +438,12 @@ impl Service {
         if shared.stopped.load(Ordering::Acquire) || shared.closing.load(Ordering::Acquire) {
             return Err(ServiceError::Unavailable);
         }
-        Ok(())
+        self.sound()
+    }
+
+    /// On damage nothing is answered: whom a search would miss is not known.
+    fn sound(&self) -> Result<(), ServiceError> {
+        if self.shared.is_damaged() { Err(ServiceError::Unavailable) } else { Ok(()) }
     }
 
     fn sender(&self) -> Result<Sender<Command>, ServiceError> {
@@ -441,7 +487,6 @@ impl Service {
     fn start(
         &self,
         job: Job,
-        snapshot: Option<Arc<Snapshot>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<oneshot::Receiver<Result<CheckDocument, ServiceError>>, ServiceError> {
         let (reply, answer) = oneshot::channel();
@@ -452,7 +497,7 @@ impl Service {
             // Nobody may be waiting any more.
             let _ = reply.send(result);
         });
-        self.shared.pool.spawn(move || decide_and_log(shared, sender, Arc::new(job), snapshot, done));
+        self.shared.pool.spawn(move || decide_and_log(shared, sender, Arc::new(job), done));
         Ok(answer)
     }
 
@@ -468,7 +513,7 @@ impl Service {
                 drop(counted);
             });
             self.shared.pool.spawn(move || match restore(&shared, position) {
-                Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), None, done),
+                Ok(Some(job)) => decide_and_log(shared, sender, Arc::new(job), done),
                 Ok(None) => done(Err(ServiceError::NotFound { what: "submission" })),
                 Err(error) => done(Err(error)),
             });
@@ -578,6 +623,10 @@ fn judge_capture(
 fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> {
     let record = Folder::record(&shared.dir, position).map_err(internal)?;
     let Some(Event::Submitted(submitted)) = record.map(|r| r.event) else { return Ok(None) };
+    job_of(shared, position, &submitted).map(Some)
+}
+
+fn job_of(shared: &Shared, position: u64, submitted: &Submitted) -> Result<Job, ServiceError> {
     let models = &shared.models;
     let biometrics = submitted.biometrics.restore().map_err(internal)?;
     let prepared = Prepared::new(models.model, models.cohort, &biometrics);
@@ -590,7 +639,7 @@ fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> 
         None => Vec::new(),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    Ok(Some(Job::new(position, &submitted, biometrics, chip, findings, probe)))
+    Ok(Job::new(position, submitted, biometrics, chip, findings, probe))
 }
 
 type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;
@@ -603,19 +652,11 @@ fn finish(done: &Mutex<Option<Done>>, result: Result<CheckDocument, ServiceError
 
 /// Searches and hands the decision to the writer. When a reference that it rests on was withdrawn meanwhile, it is
 /// searched for again.
-fn decide_and_log(
-    shared: Arc<Shared>,
-    sender: Sender<Command>,
-    job: Arc<Job>,
-    snapshot: Option<Arc<Snapshot>>,
-    done: Done,
-) {
-    let snapshot = snapshot.unwrap_or_else(|| shared.published.load_full());
-    let (document, decided) = match job.decide(&shared, &snapshot) {
+fn decide_and_log(shared: Arc<Shared>, sender: Sender<Command>, job: Arc<Job>, done: Done) {
+    let (document, decided) = match job.decide(&shared) {
         Ok(decided) => decided,
         Err(error) => return done(Err(error)),
     };
-    drop(snapshot);
     // What is to be done if the writer is gone must be kept outside the command that would take it along.
     let done = Arc::new(Mutex::new(Some(done)));
     let (then, again) = (done.clone(), sender.clone());
@@ -628,7 +669,7 @@ fn decide_and_log(
         Ok(false) => {
             let Some(done) = then.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
             let pool = shared.clone();
-            pool.pool.spawn(move || decide_and_log(shared, again, job, None, done));
+            pool.pool.spawn(move || decide_and_log(shared, again, job, done));
         }
     });
     if sender.send(Command::Decide { decided: Box::new(decided), reply }).is_err() {
@@ -680,6 +721,8 @@ fn pending_document(application: &str, position: u64) -> CheckDocument {
         candidates: Vec::new(),
         chip: None,
         basis: None,
+        standing: None,
+        waits_for: None,
         took_ms: 0.0,
     }
 }

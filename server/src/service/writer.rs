@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use duynhat_engine::gallery::{Flushed, Prepared, Snapshot};
+use duynhat_engine::gallery::{Flushed, Prepared};
 use duynhat_engine::log::projection::{self, Applicable};
 use duynhat_engine::log::{
     Decided, Enrolled, Event, EventLog, LogError, Record, SecondApproval, Submitted, Withdrawn, gather,
@@ -34,7 +34,6 @@ pub(super) enum Accepted {
     /// Appended just now, durable, and visible to every later check.
     New {
         position: u64,
-        snapshot: Arc<Snapshot>,
         /// Submissions whose decisions rested on the superseded one.
         again: Vec<u64>,
     },
@@ -71,7 +70,30 @@ pub(super) enum Command {
         references: Vec<(Enrolled, Prepared)>,
         reply: Reply<u64>,
     },
+    /// An event made from the state as it is: all that came before is applied, and nothing shares its sync. Answers with
+    /// the submissions to be decided anew.
+    Exclusive {
+        make: Make,
+        reply: Reply<Vec<u64>>,
+    },
+    /// Runs after what was asked before is durable and applied.
+    Maintain(Work),
     Close,
+}
+
+/// Work on the writer's thread, or why it can't be done.
+pub(super) type Work = Box<dyn FnOnce(Result<&mut Writer<'_>, ServiceError>) + Send>;
+
+/// Makes an event from the state, or says why not.
+pub(super) type Make = Box<dyn FnOnce(&Folder) -> Result<Made, ServiceError> + Send>;
+
+/// An event to be written.
+pub(super) struct Made {
+    pub event: Event,
+    /// Features of the reference that it makes, if it makes one.
+    pub prepared: Option<Prepared>,
+    /// Submissions whose decisions rested on what the event takes away.
+    pub again: Vec<u64>,
 }
 
 /// An answer held back until its group is durable and applied.
@@ -84,6 +106,7 @@ enum Held {
     },
 }
 
+#[derive(Default)]
 struct Group {
     records: Vec<(Event, Option<Prepared>)>,
     held: Vec<Held>,
@@ -96,9 +119,9 @@ struct Behind {
     held: Vec<Held>,
 }
 
-struct Writer<'a> {
-    folder: Folder,
-    shared: &'a Arc<Shared>,
+pub(super) struct Writer<'a> {
+    pub folder: Folder,
+    pub shared: &'a Arc<Shared>,
     /// Decisions that found no room.
     deferred: Vec<Command>,
     behind: Option<Behind>,
@@ -189,11 +212,19 @@ impl Writer<'_> {
     fn close(mut self) {
         self.let_go();
         self.collect_flush(true);
+        // A digest is worth a record when something changed since the last one.
+        let changed = self.folder.digest_at != self.folder.last_position();
+        if changed && !self.shared.stopped.load(Ordering::Acquire) && !self.is_full() {
+            if let Err(error) = self.append_digest() {
+                tracing::warn!(%error, "the registry's digest could not be written");
+            }
+        }
         // The log has it all: a failed flush costs a longer replay, never data.
         if let Err(error) = self.folder.gallery.flush(self.shared.position.load(Ordering::Acquire)) {
             tracing::error!(%error, "the gallery's files could not be written; the log is safe");
         }
         self.settle();
+        self.folder.seal();
     }
 
     /// Writes whole blocks on a thread of their own: neither checks nor searches wait for it.
@@ -228,14 +259,88 @@ impl Writer<'_> {
         if !self.catch_up() {
             return waiting.into_iter().for_each(|command| self.no_room(command));
         }
-        let mut group = Group { records: Vec::new(), held: Vec::new() };
+        let (works, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|command| matches!(command, Command::Maintain(_)));
+        let mut group = Group::default();
         for command in std::mem::take(&mut self.deferred).into_iter().chain(waiting) {
-            group.take(&self.folder, self.shared, command);
+            match command {
+                Command::Exclusive { make, reply } => {
+                    self.write(std::mem::take(&mut group));
+                    self.exclusive(make, reply);
+                }
+                command => group.take(&self.folder, self.shared, command),
+            }
         }
         if group.records.is_empty() {
-            return release(group.held, &Ok(()));
+            release(group.held, &Ok(()));
+        } else {
+            self.write(group);
         }
-        self.write(group);
+        for work in works {
+            if let Command::Maintain(work) = work {
+                self.maintain(work);
+            }
+        }
+    }
+
+    /// What is asked in between: on a gallery that no flush works on, with projections that are up to the log.
+    fn maintain(&mut self, work: Work) {
+        if !self.catch_up() {
+            return work(Err(ServiceError::DiskFull));
+        }
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return work(Err(ServiceError::Unavailable));
+        }
+        self.collect_flush(true);
+        work(Ok(self));
+    }
+
+    /// The last log position applied.
+    pub fn position(&self) -> u64 {
+        self.shared.position.load(Ordering::Acquire)
+    }
+
+    /// Appends one event, and returns when it is durable and applied.
+    pub fn append(&mut self, event: Event) -> Result<(), ServiceError> {
+        let result = Arc::new(std::sync::Mutex::new(Err(ServiceError::DiskFull)));
+        let told = result.clone();
+        let reply = move |r| *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = r;
+        self.write(Group { records: vec![(event, None)], held: vec![Held::Reply(Box::new(reply))] });
+        // Not told: it is in the log, and the registry follows as soon as it has room.
+        result.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Appends what the registry holds now, to be compared with later.
+    pub fn append_digest(&mut self) -> Result<(), ServiceError> {
+        let digest = self.folder.registry.digest_event().map_err(internal)?;
+        self.append(Event::RegistryDigest(digest))?;
+        self.folder.digest_at = self.folder.last_position();
+        Ok(())
+    }
+
+    /// What a failure of the log means for the service.
+    pub fn log_error(&self, error: &LogError) -> ServiceError {
+        if matches!(error, LogError::DiskFull) {
+            self.shared.disk_full.store(true, Ordering::Release);
+            return ServiceError::DiskFull;
+        }
+        stop(self.shared, "the journal has stopped; restart after the cause is mended", error);
+        ServiceError::Unavailable
+    }
+
+    /// One event on the state as it is.
+    fn exclusive(&mut self, make: Make, reply: Reply<Vec<u64>>) {
+        if self.behind.is_some() {
+            return drop(reply.send(Err(ServiceError::DiskFull)));
+        }
+        match make(&self.folder) {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(Made { event, prepared, again }) => {
+                let reply = move |r: Result<(), _>| drop(reply.send(r.map(|()| again)));
+                let held = vec![Held::Reply(Box::new(reply))];
+                self.write(Group { records: vec![(event, prepared)], held });
+            }
+        }
     }
 
     /// Decisions wait for room, all else is refused: its sender is there to try again.
@@ -248,6 +353,14 @@ impl Writer<'_> {
 
     fn write(&mut self, group: Group) {
         let Group { records, held } = group;
+        if records.is_empty() {
+            return release(held, &Ok(()));
+        }
+        if self.behind.is_some() {
+            // The registry has no room for what is in the log already.
+            let events = records.into_iter().map(|(event, _)| event).collect();
+            return self.defer(events, held);
+        }
         if self.shared.stopped.load(Ordering::Acquire) {
             return release(held, &Err(ServiceError::Unavailable));
         }
@@ -341,6 +454,8 @@ fn refuse(command: Command, error: ServiceError) {
         Command::Withdraw { reply, .. } => drop(reply.send(Err(error))),
         Command::Approve { reply, .. } => drop(reply.send(Err(error))),
         Command::Enrol { reply, .. } => drop(reply.send(Err(error))),
+        Command::Exclusive { reply, .. } => drop(reply.send(Err(error))),
+        Command::Maintain(work) => work(Err(error)),
         Command::Close => {}
     }
 }
@@ -377,7 +492,7 @@ impl Group {
 
     fn take(&mut self, folder: &Folder, shared: &Arc<Shared>, command: Command) {
         match command {
-            Command::Submit { submitted, prepared, reply } => match self.submit(folder, &submitted) {
+            Command::Submit { submitted, prepared, reply } => match self.submit(folder, shared, &submitted) {
                 Err(error) => drop(reply.send(Err(error))),
                 Ok(Err(known)) => {
                     // Known from this very group: its event is durable only after the commit.
@@ -387,11 +502,8 @@ impl Group {
                 Ok(Ok(again)) => {
                     let position = self.next_position(folder);
                     self.records.push((Event::Submitted(*submitted), prepared));
-                    let shared = shared.clone();
-                    self.held.push(Held::Reply(Box::new(move |r| {
-                        let snapshot = shared.published.load_full();
-                        drop(reply.send(r.map(|()| Accepted::New { position, snapshot, again })));
-                    })));
+                    let reply = move |r: Result<(), _>| drop(reply.send(r.map(|()| Accepted::New { position, again })));
+                    self.held.push(Held::Reply(Box::new(reply)));
                 }
             },
             Command::Decide { decided, reply } => {
@@ -428,7 +540,7 @@ impl Group {
                 self.records.extend(references.into_iter().map(|(e, p)| (Event::Enrolled(e), Some(p))));
                 self.held.push(Held::Reply(Box::new(move |r| drop(reply.send(r.map(|()| first))))));
             }
-            Command::Close => {}
+            Command::Maintain(_) | Command::Exclusive { .. } | Command::Close => {}
         }
     }
 
@@ -437,6 +549,7 @@ impl Group {
     fn submit(
         &mut self,
         folder: &Folder,
+        shared: &Shared,
         submitted: &Submitted,
     ) -> Result<Result<Vec<u64>, Application>, ServiceError> {
         let mut again = Vec::new();
@@ -445,6 +558,10 @@ impl Group {
                 return Err(ServiceError::Conflict { application: submitted.application.clone() });
             }
             return Ok(Err(known));
+        }
+        let code = shared.key.pseudonym_of_name("application", &submitted.application);
+        if folder.registry.erasure_by_application(&code).map_err(internal)?.is_some() {
+            return Err(ServiceError::Erased { what: "application" });
         }
         if let Some(old) = &submitted.supersedes {
             match self.application(folder, old)? {

@@ -1,6 +1,6 @@
 //! `duynhat demo`: a gallery of synthetic people, a real server on loopback, and stations that ask it over HTTP.
 
-mod scenario;
+pub(crate) mod scenario;
 mod station;
 
 use std::path::PathBuf;
@@ -110,7 +110,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     anyhow::bail!("expectations failed: {}", failed.join(", "))
 }
 
-async fn enrol(service: &Service, people: &Arc<People>, count: u64) -> anyhow::Result<()> {
+pub(crate) async fn enrol(service: &Service, people: &Arc<People>, count: u64) -> anyhow::Result<()> {
     let bar = progress(count, "enrolling people");
     let make = |first: u64| {
         let people = people.clone();
@@ -159,12 +159,17 @@ fn report(args: &DemoArgs, rows: &[Row]) -> anyhow::Result<()> {
 }
 
 /// Removed when dropped.
-struct TemporaryFolder {
+pub(crate) struct TemporaryFolder {
     path: PathBuf,
 }
 
 impl TemporaryFolder {
-    fn new() -> anyhow::Result<Self> {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let mut id = [0u8; 8];
         getrandom::fill(&mut id).map_err(|e| anyhow::anyhow!("{e}"))?;
         let path = std::env::temp_dir().join(format!("duynhat-demo-{:016x}", u64::from_le_bytes(id)));

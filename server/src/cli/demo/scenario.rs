@@ -61,12 +61,12 @@ pub(super) fn application(code: &str, n: u64) -> String {
 }
 
 /// The name of a person of the gallery.
-pub(super) fn subject(index: u64) -> String {
+pub(crate) fn subject(index: u64) -> String {
     format!("P{index:07}")
 }
 
 /// A made-up identity number, plausible and a different one for every person of the demonstration.
-pub(super) fn identity(index: u64) -> String {
+pub(crate) fn identity(index: u64) -> String {
     // Newcomers of scenario k are numbered from k * NEWCOMERS: two million people of the gallery, then each scenario's.
     let serial = index % NEWCOMERS + (index / NEWCOMERS) * 2_000_000;
     format!("0010{:02}{:06}", 30 + serial / 1_000_000 % 70, serial % 1_000_000)

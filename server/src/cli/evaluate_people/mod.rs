@@ -1,0 +1,62 @@
+//! `duynhat evaluate people`: whole people, searched for and decided on as the product does it.
+
+mod drawings;
+mod figures;
+mod generator;
+mod page;
+mod planted;
+mod population;
+mod prediction;
+mod real;
+mod searches;
+mod synthetic;
+
+use std::path::PathBuf;
+
+use super::BadInput;
+
+/// Search and decide on whole people: identification error rates by gallery size, and planted frauds.
+#[derive(clap::Args, Debug)]
+pub struct EvaluatePeopleArgs {
+    /// Folders of real prints `<finger>_<impression>.iso`: people are those of `<person>f<finger>`, and chimeric persons
+    /// made of single fingers.
+    #[arg(value_name = "DIR", conflicts_with = "synthetic", required_unless_present = "synthetic")]
+    folders: Vec<PathBuf>,
+    /// So many synthetic people in the gallery, ten fingers and a face each.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(200..=1_000_000))]
+    synthetic: Option<u64>,
+    /// Seed of the synthetic people; 77 is the calibration's own.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Where `figures.json` and `report.html` are written.
+    #[arg(long, value_name = "OUT")]
+    out: PathBuf,
+    /// Non-mated searches by each set of fingers, and half as many mated ones; with all fingers and the face twice and
+    /// one and a half times as many. Mated ones as far as there are so many people.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(200..=1_000_000))]
+    probes: u64,
+    /// Frauds of each kind.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    planted: u64,
+    /// Innocent first issues that are decided; a fifth of that for each other purpose.
+    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    innocents: u64,
+    /// One JSON document of plain numbers.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Input that is missing or unfit ([`BadInput`]); a file that can't be written.
+pub fn run(args: &EvaluatePeopleArgs) -> anyhow::Result<()> {
+    match args.synthetic {
+        Some(_) if args.seed == prediction::CALIBRATION_SEED => {
+            let seed = prediction::CALIBRATION_SEED;
+            Err(BadInput::error(format!("--seed {seed}: the calibration's people have that one; take another")))
+        }
+        Some(people) => synthetic::run(args, people),
+        None => real::run(args),
+    }
+}

@@ -1,0 +1,210 @@
+//! Mated and non-mated searches: what a mate scores, and what the best stranger does.
+
+use duynhat_datasets::{EncounterSettings, People};
+use duynhat_engine::decision::fuse;
+use duynhat_engine::gallery::{GalleryError, Prepared, Snapshot};
+use duynhat_engine::search::{Candidate, Probe, SearchOptions, identify};
+use duynhat_engine::template::{Biometrics, FingerPosition};
+use rayon::prelude::*;
+
+use crate::service::Models;
+
+/// People who are in no gallery have numbers from here on.
+pub const STRANGERS: u64 = 1 << 40;
+
+/// What a probe holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// In words.
+    pub name: &'static str,
+    /// Which fingers.
+    pub fingers: &'static [u8],
+    /// Whether a face.
+    pub face: bool,
+}
+
+const ONE: &[u8] = &[2];
+const TWO: &[u8] = &[2, 7];
+const FOUR: &[u8] = &[2, 3, 7, 8];
+const TEN: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+
+/// All that are measured; one search serves a set of fingers with and without the face.
+pub const CONFIGURATIONS: [Configuration; 9] = [
+    Configuration { name: "1 finger", fingers: ONE, face: false },
+    Configuration { name: "2 fingers", fingers: TWO, face: false },
+    Configuration { name: "4 fingers", fingers: FOUR, face: false },
+    Configuration { name: "10 fingers", fingers: TEN, face: false },
+    Configuration { name: "1 finger, face", fingers: ONE, face: true },
+    Configuration { name: "2 fingers, face", fingers: TWO, face: true },
+    Configuration { name: "4 fingers, face", fingers: FOUR, face: true },
+    Configuration { name: "10 fingers, face", fingers: TEN, face: true },
+    Configuration { name: "face", fingers: &[], face: true },
+];
+
+/// The one that a first card is issued on.
+pub const FULL: usize = 7;
+/// Those with fingers only.
+pub const FINGERS_ONLY: std::ops::Range<usize> = 0..4;
+
+/// A figure for each of [`CONFIGURATIONS`].
+pub type PerConfiguration = [f64; CONFIGURATIONS.len()];
+
+/// Nobody was compared.
+pub const NOBODY: f64 = f64::NEG_INFINITY;
+
+/// One probe's searches.
+#[derive(Clone, Debug)]
+pub struct Searched {
+    /// The mate's fused score; [`NOBODY`] when it was not among the candidates.
+    pub mate: PerConfiguration,
+    /// The best other's.
+    pub stranger: PerConfiguration,
+    /// Mean quality of the probe's prints.
+    pub quality: f64,
+}
+
+/// How a search among a part of the gallery is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// References searched: the first so many rows.
+    pub references: u64,
+    /// Scales what the screen hands on to that of a gallery of this size; the part's own size to search as the product.
+    pub as_of: u64,
+}
+
+impl Scope {
+    /// The whole of a gallery, as the product searches it.
+    pub fn of(references: u64) -> Self {
+        Self { references, as_of: references }
+    }
+
+    fn options(self) -> SearchOptions {
+        let default = SearchOptions::default();
+        let scaled = |count: usize| {
+            let share = count as f64 * self.references as f64 / self.as_of.max(1) as f64;
+            (share.ceil() as usize).clamp(1, count)
+        };
+        SearchOptions {
+            rows_before: self.references,
+            shortlist_min: scaled(default.shortlist_min),
+            swapped_max: scaled(default.swapped_max),
+            ..default
+        }
+    }
+}
+
+/// Searches for people by number: encounter 1 of those in the gallery (number = row), encounter 0 of strangers.
+/// `configurations` says for which the work is wanted.
+///
+/// # Errors
+/// Damage or I/O.
+pub fn search_all(
+    models: &Models,
+    snapshot: &Snapshot,
+    people: &People,
+    who: &[u64],
+    scope: Scope,
+    configurations: &[usize],
+    done: &(impl Fn() + Sync),
+) -> Result<Vec<Searched>, GalleryError> {
+    who.par_iter()
+        .map(|&index| {
+            let shot = u64::from(index < STRANGERS);
+            let encounter = people.person(index).encounter(shot, &EncounterSettings::default());
+            let mate = (index < STRANGERS).then_some(index);
+            let found = search(models, snapshot, &encounter, mate, scope, configurations);
+            done();
+            found
+        })
+        .collect()
+}
+
+fn search(
+    models: &Models,
+    snapshot: &Snapshot,
+    encounter: &Biometrics,
+    mate: Option<u64>,
+    scope: Scope,
+    configurations: &[usize],
+) -> Result<Searched, GalleryError> {
+    let nobody = [NOBODY; CONFIGURATIONS.len()];
+    let quality = encounter.fingers.iter().map(|f| f64::from(f.quality)).sum::<f64>();
+    let mut searched =
+        Searched { mate: nobody, stranger: nobody, quality: quality / encounter.fingers.len().max(1) as f64 };
+    for fingers in [ONE, TWO, FOUR, TEN, &[]] {
+        let wanted: Vec<usize> =
+            configurations.iter().copied().filter(|c| CONFIGURATIONS[*c].fingers == fingers).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let with_face = wanted.iter().any(|c| CONFIGURATIONS[*c].face);
+        let held = |p: FingerPosition| fingers.contains(&p.code());
+        let part = Biometrics {
+            fingers: encounter.fingers.iter().filter(|f| held(f.position)).cloned().collect(),
+            faces: if with_face { encounter.faces.clone() } else { Vec::new() },
+            missing: Vec::new(),
+        };
+        let prepared = Prepared::new(models.model, models.cohort, &part);
+        let probe = Probe::new(models.model, &models.params, &prepared);
+        let found = identify(models.matcher(), snapshot, &probe, &scope.options())?;
+        for candidate in found.candidates {
+            for &c in &wanted {
+                let Some(score) = score_of(models, &candidate, CONFIGURATIONS[c]) else { continue };
+                let side = if Some(candidate.row) == mate { &mut searched.mate } else { &mut searched.stranger };
+                side[c] = side[c].max(score);
+            }
+        }
+    }
+    Ok(searched)
+}
+
+/// What the candidate scores in a search by this configuration; `None` when that would not have brought it.
+fn score_of(models: &Models, candidate: &Candidate, configuration: Configuration) -> Option<f64> {
+    if configuration.face {
+        return Some(f64::from(fuse(candidate, &models.tails).score));
+    }
+    let without = Candidate { faces: Vec::new(), ..candidate.clone() };
+    candidate.screened.then(|| f64::from(fuse(&without, &models.tails).score))
+}
+
+/// The best stranger's scores for one configuration.
+pub fn strangers(searched: &[Searched], configuration: usize) -> Vec<f64> {
+    searched.iter().map(|s| s.stranger[configuration]).collect()
+}
+
+/// All searches of a run. Those with everything are cheap and rare to fail, so there are more of them.
+pub struct Measured {
+    /// By [`FULL`].
+    pub full: Sides,
+    /// By all others.
+    pub rest: Sides,
+}
+
+/// Mated and non-mated searches.
+pub struct Sides {
+    /// Of people in the gallery.
+    pub mated: Vec<Searched>,
+    /// Of people who are not.
+    pub non_mated: Vec<Searched>,
+}
+
+impl Measured {
+    fn sides(&self, configuration: usize) -> &Sides {
+        if configuration == FULL { &self.full } else { &self.rest }
+    }
+
+    /// The mates' scores for one configuration.
+    pub fn mates(&self, configuration: usize) -> Vec<f64> {
+        self.sides(configuration).mated.iter().map(|s| s.mate[configuration]).collect()
+    }
+
+    /// The best strangers' scores for one configuration.
+    pub fn strangers(&self, configuration: usize) -> Vec<f64> {
+        strangers(&self.sides(configuration).non_mated, configuration)
+    }
+
+    /// The mated searches for one configuration.
+    pub fn mated(&self, configuration: usize) -> &[Searched] {
+        &self.sides(configuration).mated
+    }
+}
