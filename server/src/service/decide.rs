@@ -46,6 +46,13 @@ pub struct Models {
 }
 
 impl Models {
+    /// Normalises probes by this cohort from now on. The few cohorts of a process stay until it ends.
+    pub fn set_cohort(&mut self, cohort: &Cohort) {
+        if self.cohort != cohort {
+            self.cohort = Box::leak(Box::new(cohort.clone()));
+        }
+    }
+
     /// For the search.
     pub fn matcher(&self) -> Matcher<'_> {
         Matcher {
