@@ -140,8 +140,16 @@ pub struct Candidate {
 
 impl Candidate {
     /// Takes over, finger by finger, what another comparison of the same row found more alike. Each finger's score is the
-    /// best of all comparisons then, and says of how many.
+    /// best of all comparisons then, and says of how many. Where only one of them exchanged the hands, the one that says
+    /// more is taken whole.
     pub fn take_better(&mut self, other: &Self) {
+        let sum = |fingers: &[FingerScore]| fingers.iter().map(|f| f.llr).sum::<f32>();
+        if self.hands != other.hands {
+            if sum(&other.fingers) > sum(&self.fingers) {
+                (self.hands, self.fingers) = (other.hands, other.fingers.clone());
+            }
+            return;
+        }
         for better in &other.fingers {
             match self.fingers.iter_mut().find(|f| f.position == better.position) {
                 Some(own) => {

@@ -184,8 +184,7 @@ impl Job {
         }
         let options = SearchOptions { rows_before, include, exclude, ..SearchOptions::default() };
         let mut found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
-        let mut minors =
-            shared.registry().minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
+        let mut minors = registry.minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
         minors.retain(|minor| !distinct.contains(&minor.position));
         if !minors.is_empty() && !self.captured.fingers.is_empty() {
             let growth = Growth {

@@ -235,6 +235,12 @@ impl Folder {
             }
         }
         gallery.publish(journal.last_position());
+        // What was made anew is not made anew again: a server that is killed again and again must not start ever slower.
+        if gallery.could_flush()
+            && let Err(error) = gallery.flush(journal.last_position())
+        {
+            tracing::warn!(%error, "the gallery's files could not be written; the log is safe");
+        }
         if let Some(position) = registry.disagreed().first() {
             tracing::warn!(position, "the registry made from the log is not the one that the log's digest was made of");
         }
