@@ -159,3 +159,79 @@ async fn an_enrolled_person_is_identified_and_verified() {
     assert_eq!((refused.status, refused.json.get_bool("verified")), (200, Some(false)), "{}", refused.text);
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_contradicts_itself_is_refused_field_by_field() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(open(data.path()), HttpLimits::default()).await;
+    let good = simd_json::serde::to_owned_value(first_issue("A-1", 1)).unwrap();
+    let exchange = [("purpose", json!("card_exchange")), ("claimed_identity", json!("001085000001"))];
+    let table: [(&str, &[(&str, simd_json::OwnedValue)]); 11] = [
+        ("identity", &[("identity", json!("00108500000"))]),
+        ("identity", &[("identity", json!("003085000001"))]),
+        ("identity", &[("identity", json!("001085000001")), ("birth_date", json!("1986-01-01"))]),
+        ("identity", &[("identity", json!("001085000001")), ("sex", json!("female"))]),
+        ("claimed_identity", &[("claimed_identity", json!("001999000001"))]),
+        ("birth_date", &[("birth_date", json!("1986-02-30"))]),
+        ("birth_date", &[("birth_date", json!("2999-01-01"))]),
+        ("sex", &[("sex", json!("unknown"))]),
+        ("legal_reason", &[("legal_reason", json!("lost"))]),
+        ("legal_reason", &exchange),
+        ("fingers", &[("purpose", json!("account_level1")), ("chip_faces", json!([]))]),
+    ];
+    for (field, values) in table {
+        let mut body = good.clone();
+        for (name, value) in values {
+            body.insert(*name, value.clone()).unwrap();
+        }
+        let answer = server.post("/v1/checks", &body).await;
+        assert_eq!(answer.problem(422), field, "{}", answer.text);
+        assert!(!answer.text.contains("001085000001") && !answer.text.contains("003085000001"), "{}", answer.text);
+    }
+    let mut body = good;
+    for (name, value) in
+        [("identity", json!("001085000001")), ("birth_date", json!("1985-12-31")), ("sex", json!("male"))]
+    {
+        body.insert(name, value).unwrap();
+    }
+    assert_eq!(server.post("/v1/checks", &body).await.status, 200);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explanations_approvals_and_exceptions_have_their_routes() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(open(data.path()), HttpLimits::default()).await;
+    let mut body = first_issue("A-1", 1);
+    body.fingers.truncate(5);
+    body.missing = (6..=10)
+        .map(|position| duynhat_server::http::dto::MissingBody {
+            position,
+            reason: duynhat_engine::template::MissingReason::Amputated,
+        })
+        .collect();
+    let answer = server.post("/v1/checks", &body).await;
+    assert_eq!((answer.status, answer.member("decision")), (200, "review"), "{}", answer.text);
+
+    let vietnamese = server.get("/v1/checks/A-1/explanation").await;
+    assert_eq!(vietnamese.header("content-type"), "text/plain; charset=utf-8");
+    assert!(vietnamese.text.contains("Kết quả: CẦN XEM XÉT"), "{}", vietnamese.text);
+    let english = server.get("/v1/checks/A-1/explanation?language=en").await;
+    assert!(english.text.contains("Decision: REVIEW") && english.text.contains("second person"), "{}", english.text);
+    assert_eq!(server.get("/v1/checks/A-1/explanation?language=fr").await.problem(400), "language");
+    server.get("/v1/checks/A-9/explanation").await.problem(404);
+
+    let path = "/v1/checks/A-1/approval";
+    assert_eq!(server.post(path, &json!({"operator": "op-2"})).await.problem(422), "approved");
+    assert_eq!(server.post(path, &json!({"operator": "", "approved": true})).await.problem(422), "operator");
+    server.post(path, &json!({"operator": "operator-1", "approved": true})).await.problem(409);
+    server.post("/v1/checks/A-9/approval", &json!({"operator": "op-2", "approved": true})).await.problem(404);
+    let approved = server.post(path, &json!({"operator": "op-2", "approved": true})).await;
+    assert_eq!((approved.status, approved.member("decision")), (200, "clear"), "{}", approved.text);
+    server.post(path, &json!({"operator": "op-3", "approved": false})).await.problem(409);
+
+    let rates = server.get("/v1/exceptions").await;
+    let first = rates.json.as_array().unwrap()[0].clone();
+    assert_eq!((first.get_str("operator"), first.get_u64("missing_fingers")), (Some("operator-1"), Some(5)));
+    server.end().await;
+}

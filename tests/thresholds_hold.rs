@@ -35,7 +35,7 @@ fn hand(people: &People, person: u64, shot: u64) -> Vec<Option<Print>> {
     let captured = people.person(person).encounter(shot, &settings);
     let print = |template: &duynhat_engine::template::FingerTemplate| {
         let features = model.features(template).ok()?;
-        let (cohort, evidence) = (cohort.statistics(model, features.view()), evidence(features.view().minutiae()));
+        let (cohort, evidence) = (cohort.statistics(features.view().minutiae()), evidence(features.view().minutiae()));
         Some(Print { features, cohort, evidence, extractor: template.extractor.as_str().to_owned() })
     };
     FINGERS.iter().map(|code| print(captured.fingers.iter().find(|f| f.position.code() == *code)?)).collect()
@@ -45,9 +45,6 @@ fn people_count() -> u64 {
     std::env::var("DUYNHAT_PEOPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
 }
 
-fn libm_exp(x: f32) -> f64 {
-    f64::from(x).exp()
-}
 #[test]
 fn strangers_reach_a_score_as_often_as_predicted() {
     let count = people_count();
@@ -75,9 +72,10 @@ fn strangers_reach_a_score_as_often_as_predicted() {
                     let comparison = compare(compare_probe, other.features.view(), scratch);
                     let score = normalise(comparison.score, own.cohort, other.cohort);
                     let least = own.evidence.min(other.evidence);
-                    let llr = calibration.llr(score, &own.extractor, &other.extractor, least);
+                    let position = FingerPosition::new(*code).expect("a finger");
+                    let llr = calibration.llr_at(score, &own.extractor, &other.extractor, least, position);
                     fingers.push(FingerScore {
-                        position: FingerPosition::new(*code).expect("a finger"),
+                        position,
                         score,
                         llr: llr.llr,
                         matched: comparison.matched,
@@ -99,46 +97,12 @@ fn strangers_reach_a_score_as_often_as_predicted() {
         })
         .collect();
 
-    // DEBUG
-    {
-        let source = calibration.source("synthetic", "synthetic").unwrap();
-        let mut all: Vec<(f32, f32, f32)> = Vec::new();
-        let mut scratch = Scratch::new();
-        for p in 0..100u64 {
-            let probe = hand(&people, 1_000_000 + p, 0);
-            let Some(own) = &probe[1] else { continue };
-            let cp = CompareProbe::new(model, own.features.view());
-            for r in &references {
-                let Some(o) = &r[1] else { continue };
-                let c = compare(&cp, o.features.view(), &mut scratch);
-                let s = normalise(c.score, own.cohort, o.cohort);
-                let e = own.evidence.min(o.evidence);
-                all.push((s, e, calibration.llr(s, "synthetic", "synthetic", e).llr));
-            }
-        }
-        for class in &source.classes {
-            println!("class below {:?} share {}", class.below, class.share);
-        }
-        for limit in [(0.0, 32.0), (32.0, 46.0), (46.0, 999.0)] {
-            let sub: Vec<_> = all.iter().filter(|x| x.1 >= limit.0 && x.1 < limit.1).collect();
-            println!("evidence {limit:?}: share {}", sub.len() as f64 / all.len() as f64);
-            for s in [0.0f32, 1.0, 1.5, 2.0, 2.5, 3.0] {
-                let m = sub.iter().filter(|x| x.0 >= s).count() as f64 / sub.len() as f64;
-                let p = libm_exp(source.curve(limit.0 + 0.1).ln_fmr(s));
-                println!("  score {s}: predicted {p:.2e} measured {m:.2e} llr {}", source.curve(limit.0 + 0.1).llr(s));
-            }
-        }
-        for l in [-1.0f32, 0.0, 0.82, 2.0] {
-            let m = all.iter().filter(|x| x.2 >= l).count() as f64 / all.len() as f64;
-            println!("llr {l}: survival {:.2e} measured {m:.2e}", source.survival(l));
-        }
-    }
-    let curve = calibration.curve_number("synthetic", "synthetic");
     let pairs = probes as f64 * count as f64;
     let mut wrong = Vec::new();
     println!("fingers  what                       T      predicted   measured   events");
     for (index, hand) in HANDS.iter().enumerate() {
-        let sources = Sources { fingers: hand.len() as u8, impressions: 1, curves: vec![curve], ..Sources::default() };
+        let positions = hand.iter().filter_map(|code| FingerPosition::new(*code));
+        let sources = Sources::plain(calibration, "synthetic", positions, FaceCalibration::shipped(), None);
         let tail = tails.tail(&sources);
         let mut check = |what: String, threshold: f32, predicted: f64, events: f64, trials: f64| {
             let measured = events / trials;

@@ -41,12 +41,10 @@ const KEPT_MAX: usize = 4_096;
 /// Which sources a candidate shares with the probe: all that its thresholds depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sources {
-    /// Fingers compared.
-    pub fingers: u8,
+    /// The calibration's curve of each finger compared, ascending.
+    pub fingers: Vec<u8>,
     /// Impressions of a finger compared with impressions, at most: rounded up to a power of two.
     pub impressions: u16,
-    /// The calibration's curves that were used, ascending.
-    pub curves: Vec<u8>,
     /// Shots of a face compared with shots over all models, rounded up; 0 when no face was compared.
     pub faces: u16,
     /// The face calibration's curves that were used, ascending.
@@ -60,51 +58,68 @@ fn rounded(count: usize) -> u16 {
 impl Sources {
     /// What was compared of a candidate.
     pub fn of(candidate: &Candidate) -> Self {
-        let mut curves: Vec<u8> = candidate.fingers.iter().map(|f| f.curve).collect();
-        let mut face_curves: Vec<u8> = candidate.faces.iter().map(|f| f.curve).collect();
-        for list in [&mut curves, &mut face_curves] {
-            list.sort_unstable();
-            list.dedup();
-        }
+        let mut fingers: Vec<u8> = candidate.fingers.iter().map(|f| f.curve).collect();
+        fingers.sort_unstable();
         let most = candidate.fingers.iter().map(|f| usize::from(f.compared)).max();
         let shots: usize = candidate.faces.iter().map(|f| usize::from(f.compared)).sum();
         Self {
-            fingers: candidate.fingers.len().min(40) as u8,
+            fingers,
             impressions: most.map_or(0, rounded),
-            curves,
             faces: if candidate.faces.is_empty() { 0 } else { rounded(shots) },
-            face_curves,
+            face_curves: distinct(candidate.faces.iter().map(|f| f.curve)),
         }
     }
 
     /// What a probe would share with one reference that has all that it has, once each, from the same extractors.
     pub fn of_probe(probe: &Probe<'_>, calibration: &Calibration, faces: &FaceCalibration) -> Self {
-        let mut positions: BTreeMap<FingerPosition, usize> = BTreeMap::new();
-        let mut curves = Vec::new();
-        let mut unknown = 0;
+        let mut fingers = Vec::new();
+        // Impressions of a position, and one of its curves: the same extractor makes them all.
+        let mut positions: BTreeMap<FingerPosition, (usize, u8)> = BTreeMap::new();
         for (position, extractor) in probe.prints() {
+            let curve = calibration.curve_number(extractor.as_str(), extractor.as_str(), position);
             if position == FingerPosition::UNKNOWN {
-                unknown += 1;
+                fingers.push(curve);
             } else {
-                *positions.entry(position).or_default() += 1;
+                positions.entry(position).or_insert((0, curve)).0 += 1;
             }
-            curves.push(calibration.curve_number(extractor.as_str(), extractor.as_str()));
         }
-        let mut face_curves: Vec<u8> = probe.faces().iter().map(|f| faces.curve_number(f.model())).collect();
-        for list in [&mut curves, &mut face_curves] {
-            list.sort_unstable();
-            list.dedup();
-        }
-        let most = positions.values().copied().max().unwrap_or(usize::from(unknown > 0));
+        let most = positions.values().map(|(count, _)| *count).max().unwrap_or(usize::from(!fingers.is_empty()));
+        fingers.extend(positions.values().map(|(_, curve)| *curve));
+        fingers.sort_unstable();
         let shots = probe.faces().len();
         Self {
-            fingers: (positions.len() + unknown).min(40) as u8,
+            fingers,
             impressions: if most == 0 { 0 } else { rounded(most) },
-            curves,
             faces: if shots == 0 { 0 } else { rounded(shots) },
-            face_curves,
+            face_curves: distinct(probe.faces().iter().map(|f| faces.curve_number(f.model()))),
         }
     }
+
+    /// One impression of each of these fingers, and one face if a model is given, of one extractor.
+    pub fn plain(
+        calibration: &Calibration,
+        extractor: &str,
+        fingers: impl IntoIterator<Item = FingerPosition>,
+        faces: &FaceCalibration,
+        model: Option<&str>,
+    ) -> Self {
+        let curve = |position| calibration.curve_number(extractor, extractor, position);
+        let mut fingers: Vec<u8> = fingers.into_iter().map(curve).collect();
+        fingers.sort_unstable();
+        Self {
+            impressions: u16::from(!fingers.is_empty()),
+            fingers,
+            faces: u16::from(model.is_some()),
+            face_curves: model.map(|m| faces.curve_number(m)).into_iter().collect(),
+        }
+    }
+}
+
+fn distinct(curves: impl Iterator<Item = u8>) -> Vec<u8> {
+    let mut curves: Vec<u8> = curves.collect();
+    curves.sort_unstable();
+    curves.dedup();
+    curves
 }
 
 /// Thresholds for one set of sources at one gallery size: natural log-likelihood ratios, in whole hundredths.
@@ -292,44 +307,49 @@ impl Tails {
 
     /// The law of the fingers' sum.
     fn fingers(&self, sources: &Sources) -> Option<Law> {
-        let n = usize::from(sources.fingers);
+        let n = sources.fingers.len();
         if n == 0 {
             return None;
         }
-        let shrinkage = f64::from(self.shrinkage(n, sources.curves.iter().copied()));
-        let correlation = sources.curves.iter().map(|c| self.calibration.correlations(*c).1).fold(0.0f32, f32::max);
+        let shrinkage = f64::from(self.shrinkage(n, sources.fingers.iter().copied()));
+        let correlation = sources.fingers.iter().map(|c| self.calibration.correlations(*c).1).fold(0.0f32, f32::max);
         let count = f64::from(sources.impressions.max(1));
-        // Of several curves, at each ratio the one that strangers reach most often.
-        let reached = |llr: f64| {
-            let one = |c: &u8| self.calibration.survival(*c, llr as f32);
-            let chance = sources.curves.iter().map(one).fold(0.0, f64::max);
-            -libm::expm1(count * libm::log1p(-chance.min(1.0 - 1e-15)))
-        };
         let low = f64::from(SOURCE_LLR_MIN) * shrinkage;
         let high = f64::from(crate::finger::LLR_MAX) * shrinkage;
-        if n == 1 || correlation <= 0.0 {
-            let one = Law::new(low, high, |x| reached(x / shrinkage));
-            return Some(times(&one, n));
-        }
-        // The same ratios again and again: their normal scores once.
         let fine = STEP / FINE as f64;
         let steps = ((high - low) / fine).ceil() as usize + 1;
         let at = |x: f64| (((x - low) / fine).round().max(0.0) as usize).min(steps);
-        let scores: Vec<f64> = (0..=steps)
-            .map(|k| {
-                let x = if k == 0 { low + 1e-9 * (1.0 + low.abs()) } else { low + k as f64 * fine };
-                normal_quantile(reached(x / shrinkage).clamp(1e-300, 1.0))
+        // Each curve with how many fingers have it, and its ratios' normal scores, once for all factors.
+        let curves: Vec<(usize, Vec<f64>)> = distinct(sources.fingers.iter().copied())
+            .into_iter()
+            .map(|curve| {
+                let score = |k: usize| {
+                    let x = if k == 0 { low + 1e-9 * (1.0 + low.abs()) } else { low + k as f64 * fine };
+                    let chance = self.calibration.survival(curve, (x / shrinkage) as f32).min(1.0 - 1e-15);
+                    let reached = -libm::expm1(count * libm::log1p(-chance));
+                    normal_quantile(reached.clamp(1e-300, 1.0))
+                };
+                (sources.fingers.iter().filter(|c| **c == curve).count(), (0..=steps).map(score).collect())
             })
             .collect();
         let (common, own) = (libm::sqrt(f64::from(correlation)), libm::sqrt(1.0 - f64::from(correlation)));
+        // Alone or independent, the factor does not matter.
+        let factors = if n == 1 || correlation <= 0.0 { 1 } else { FACTORS };
         let mut total: Option<Law> = None;
         let mut weights = 0.0;
-        for k in 0..FACTORS {
-            let factor = -FACTOR_MAX + 2.0 * FACTOR_MAX * k as f64 / (FACTORS - 1) as f64;
+        for k in 0..factors {
+            let factor =
+                if factors == 1 { 0.0 } else { -FACTOR_MAX + 2.0 * FACTOR_MAX * k as f64 / (FACTORS - 1) as f64 };
+            let (common, own) = if factors == 1 { (0.0, 1.0) } else { (common, own) };
             let weight = libm::exp(-0.5 * factor * factor);
             weights += weight;
-            let given = Law::new(low, high, |x| normal_upper((scores[at(x)] - common * factor) / own));
-            let sum = times(&given, n);
+            let mut sum: Option<Law> = None;
+            for (count, scores) in &curves {
+                let given = Law::new(low, high, |x| normal_upper((scores[at(x)] - common * factor) / own));
+                let part = times(&given, *count);
+                sum = Some(sum.map_or_else(|| part.clone(), |sum| sum.sum(&part)));
+            }
+            let sum = sum?;
             match &mut total {
                 Some(total) => total.mass.iter_mut().zip(&sum.mass).for_each(|(t, s)| *t += weight * s),
                 None => total = Some(Law { first: sum.first, mass: sum.mass.iter().map(|s| weight * s).collect() }),
@@ -400,18 +420,9 @@ mod tests {
     }
 
     fn sources(fingers: u8, faces: u16) -> Sources {
-        let curve = Calibration::shipped().curve_number("synthetic", "synthetic");
-        Sources {
-            fingers,
-            impressions: u16::from(fingers > 0),
-            curves: if fingers > 0 { vec![curve] } else { Vec::new() },
-            faces,
-            face_curves: if faces > 0 {
-                vec![FaceCalibration::shipped().curve_number("synthetic-512")]
-            } else {
-                Vec::new()
-            },
-        }
+        let positions = FingerPosition::known().take(usize::from(fingers));
+        let model = (faces > 0).then_some("synthetic-512");
+        Sources::plain(Calibration::shipped(), "synthetic", positions, FaceCalibration::shipped(), model)
     }
 
     #[test]
@@ -450,7 +461,7 @@ mod tests {
         let one = tails.thresholds(policy, 10_000, &sources(2, 0));
         let many = tails.thresholds(policy, 10_000, &Sources { impressions: 9, ..sources(2, 0) });
         assert!(many.review > one.review, "{many:?} {one:?}");
-        let mixed = Sources { curves: vec![0, 1, 2, 3], ..sources(2, 0) };
+        let mixed = Sources { fingers: vec![crate::finger::CURVE_DEFAULT; 2], ..sources(2, 0) };
         assert!(tails.thresholds(policy, 10_000, &mixed).review >= one.review);
     }
 

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::finger::{Calibration, CalibrationError, LLR_MAX, LLR_MIN, pair_name};
+use crate::finger::{Calibration, CalibrationError, LLR_MAX, LLR_MIN, finger_kind, pair_name};
 use crate::likelihood::{Class, Curve, Source, normal_quantile};
+use crate::template::FingerPosition;
 
 /// Fewest scores of each truth for a curve.
 pub const CALIBRATION_SCORES_MIN: usize = 100;
 /// Fewest mated scores of a class of quality, and fewest non-mated ones.
 const CLASS_SCORES_MIN: (usize, usize) = (350, 2_000);
+/// Fewest non-mated scores of one kind of finger.
+const KIND_NON_MATED_MIN: usize = 20_000;
 /// Classes of quality at most.
 const CLASSES_MAX: usize = 3;
 /// The tail is fitted to this share of the non-mated scores, and to at most so many: with more scores it begins further
@@ -32,6 +35,8 @@ pub struct CalibrationScore {
     pub evidence: f32,
     /// Whether it is the same finger (or face).
     pub mated: bool,
+    /// Which finger, where both prints say so.
+    pub finger: FingerPosition,
     /// The two encounters that were compared: comparisons of different fingers of the same two share a number.
     pub group: Option<u64>,
 }
@@ -49,9 +54,35 @@ pub fn calibrate(model: &str, scores: &CalibrationScores) -> Option<Result<Calib
     for ((a, b), s) in scores {
         merged.entry(pair_name(a, b)).or_default().extend_from_slice(s);
     }
-    let curves: BTreeMap<String, Source> =
-        merged.into_iter().filter_map(|(name, s)| Some((name, fit_source(&s)?))).collect();
+    let mut curves: BTreeMap<String, Source> = BTreeMap::new();
+    for (name, scores) in merged {
+        let Some(source) = fit_source(&scores) else { continue };
+        for (kind, own) in by_kind(&scores, &source) {
+            curves.insert(format!("{name}@{kind}"), own);
+        }
+        curves.insert(name, source);
+    }
     (!curves.is_empty()).then(|| Calibration::new(model, curves))
+}
+
+/// Sources for each kind of finger that has scores enough; what fingers have in common is that of all kinds.
+fn by_kind(scores: &[CalibrationScore], all: &Source) -> Vec<(&'static str, Source)> {
+    let mut kinds: BTreeMap<&'static str, Vec<CalibrationScore>> = BTreeMap::new();
+    for score in scores {
+        if let Some(kind) = finger_kind(score.finger) {
+            kinds.entry(kind).or_default().push(*score);
+        }
+    }
+    let enough = |scores: &[CalibrationScore]| {
+        let mated = scores.iter().filter(|s| s.mated).count();
+        mated >= CLASS_SCORES_MIN.0 && scores.len() - mated >= KIND_NON_MATED_MIN
+    };
+    let fitted = |(kind, scores): (&'static str, Vec<CalibrationScore>)| {
+        let source = fit_source(&scores).filter(|_| enough(&scores))?;
+        let (mated_correlation, non_mated_correlation) = (all.mated_correlation, all.non_mated_correlation);
+        Some((kind, Source { mated_correlation, non_mated_correlation, ..source }))
+    };
+    kinds.into_iter().filter_map(fitted).collect()
 }
 
 /// Curves by quality and the correlations of one person's sources; `None` for too few scores.
@@ -236,7 +267,13 @@ mod tests {
             for _ in 0..size {
                 let own = random.normal() * libm::sqrt(1.0 - correlation);
                 let score = (mean + common + own) as f32;
-                out.push(CalibrationScore { score, evidence: 30.0, mated, group: Some(group) });
+                out.push(CalibrationScore {
+                    score,
+                    evidence: 30.0,
+                    mated,
+                    finger: FingerPosition::UNKNOWN,
+                    group: Some(group),
+                });
             }
         }
         out
@@ -292,7 +329,8 @@ mod tests {
 
     #[test]
     fn too_few_scores_give_no_curve() {
-        let one = |mated| CalibrationScore { score: 0.0, evidence: 1.0, mated, group: None };
+        let one =
+            |mated| CalibrationScore { score: 0.0, evidence: 1.0, mated, finger: FingerPosition::UNKNOWN, group: None };
         let scores: Vec<_> = (0..99).map(|_| one(true)).chain((0..500).map(|_| one(false))).collect();
         assert!(calibrate("test", &BTreeMap::from([((String::new(), String::new()), scores)])).is_none());
     }

@@ -1,7 +1,8 @@
 //! What a comparison score says: likelihood ratio and false match rate, by extractor and quality.
 //!
 //! A [`Calibration`] holds a [`Source`] for each pair of extractors it was fitted for, with a curve for each class of
-//! quality. A pair of extractors never fitted gets, at each score, the lowest likelihood ratio and the highest false
+//! quality; and where positions were known, one for each kind of finger: little fingers of strangers are more alike than
+//! thumbs are. A pair of extractors never fitted gets, at each score, the lowest likelihood ratio and the highest false
 //! match rate of all curves.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::likelihood::{Curve, Source, score_of};
-use crate::template::Minutia;
+use crate::template::{FingerPosition, Minutia};
 
 /// The largest natural log-likelihood ratio that one comparison may claim: one in 485 million odds, what the conservative
 /// tail says of prints that no stranger comes near.
@@ -45,7 +46,7 @@ pub struct Llr {
 pub struct Calibration {
     pub(crate) format: u32,
     pub(crate) model: String,
-    /// By the two extractor names in order, joined by `|`.
+    /// By the two extractor names in order, joined by `|`; for one kind of finger with `@` and its name behind.
     pub(crate) curves: BTreeMap<String, Source>,
     #[serde(skip)]
     id: String,
@@ -129,9 +130,9 @@ impl Calibration {
         &self.model
     }
 
-    /// The pairs of extractors it was fitted for, e.g. `mindtct|secugen`.
-    pub fn extractors(&self) -> impl Iterator<Item = &str> {
-        self.curves.keys().map(String::as_str)
+    /// What it was fitted for, e.g. `mindtct|secugen` or `synthetic|synthetic@thumb`.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &Source)> {
+        self.curves.iter().map(|(name, source)| (name.as_str(), source))
     }
 
     /// What is known of a pair of extractors.
@@ -139,17 +140,31 @@ impl Calibration {
         self.curves.get(&pair_name(probe, reference))
     }
 
-    /// Natural log-likelihood ratio of a normalised score of two prints, the lesser of which has so much [`evidence`].
-    /// Never falls as the score rises. A NaN score counts as the lowest.
+    /// As [`Calibration::llr_at`], of a finger of unknown position.
     pub fn llr(&self, score: f32, probe: &str, reference: &str, evidence: f32) -> Llr {
+        self.llr_at(score, probe, reference, evidence, FingerPosition::UNKNOWN)
+    }
+
+    /// Natural log-likelihood ratio of a normalised score of two prints of a finger, the lesser of which has so much
+    /// [`evidence`]. Never falls as the score rises. A NaN score counts as the lowest.
+    pub fn llr_at(&self, score: f32, probe: &str, reference: &str, evidence: f32, position: FingerPosition) -> Llr {
         let score = if score.is_nan() { f32::MIN } else { score };
-        let name = pair_name(probe, reference);
-        match self.curves.iter().zip(0u8..).find(|((n, _), _)| **n == name) {
-            Some(((_, source), curve)) => {
+        match self.find(probe, reference, position) {
+            Some((curve, source)) => {
                 Llr { llr: source.curve(evidence).llr(score).clamp(LLR_MIN, LLR_MAX), calibrated: true, curve }
             }
             None => Llr { llr: self.lowest(score), calibrated: false, curve: CURVE_DEFAULT },
         }
+    }
+
+    /// The source for this kind of finger, or the pair's.
+    fn find(&self, probe: &str, reference: &str, position: FingerPosition) -> Option<(u8, &Source)> {
+        let pair = pair_name(probe, reference);
+        let number = |name: &str| {
+            let found = self.curves.iter().zip(0u8..).find(|((n, _), _)| n.as_str() == name);
+            found.map(|((_, source), number)| (number, source))
+        };
+        finger_kind(position).and_then(|kind| number(&format!("{pair}@{kind}"))).or_else(|| number(&pair))
     }
 
     fn lowest(&self, score: f32) -> f32 {
@@ -198,11 +213,16 @@ impl Calibration {
         }
     }
 
-    /// The number of a pair of extractors, [`CURVE_DEFAULT`] when never fitted.
-    pub fn curve_number(&self, probe: &str, reference: &str) -> u8 {
-        let name = pair_name(probe, reference);
-        self.curves.keys().zip(0u8..).find(|(n, _)| **n == name).map_or(CURVE_DEFAULT, |(_, number)| number)
+    /// The number of the curve for a finger of two extractors, [`CURVE_DEFAULT`] when never fitted.
+    pub fn curve_number(&self, probe: &str, reference: &str, position: FingerPosition) -> u8 {
+        self.find(probe, reference, position).map_or(CURVE_DEFAULT, |(number, _)| number)
     }
+}
+
+/// Thumb, index, middle, ring or little finger; `None` for an unknown position.
+pub fn finger_kind(position: FingerPosition) -> Option<&'static str> {
+    let kinds = ["thumb", "index", "middle", "ring", "little"];
+    position.code().checked_sub(1).map(|code| kinds[usize::from(code % 5)])
 }
 
 /// How much a print has to say: its minutiae, each weighted by its quality; 50 minutiae of quality 50 weigh 50.
@@ -301,6 +321,18 @@ mod tests {
                 last = now;
             }
         }
+    }
+
+    #[test]
+    fn a_known_finger_has_its_own_curve_where_there_is_one() {
+        let calibration = Calibration::shipped();
+        let position = |code| FingerPosition::new(code).expect("a finger");
+        let own = calibration.curve_number("synthetic", "synthetic", position(2));
+        assert_eq!(own, calibration.curve_number("synthetic", "synthetic", position(7)), "left and right are one kind");
+        assert_ne!(own, calibration.curve_number("synthetic", "synthetic", position(5)));
+        // Real prints were labelled without positions.
+        let real = |p| calibration.curve_number("mindtct", "mindtct", p);
+        assert_eq!(real(position(2)), real(FingerPosition::UNKNOWN));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Comparer {
                     if best.is_none_or(|b| score > b.score) {
                         let evidence = finger.evidence.min(evidence(stored.view.minutiae()));
                         let own = finger.extractor.as_str();
-                        let llr = matcher.calibration.llr(score, own, stored.extractor, evidence);
+                        let llr = matcher.calibration.llr_at(score, own, stored.extractor, evidence, position);
                         best = Some(FingerScore {
                             position,
                             score,

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::face;
+use crate::finger::cascade::shortlist_len;
 use crate::finger::screen::ScreenParams;
 use crate::finger::{Calibration, Model};
 use crate::gallery::{GalleryError, Snapshot};
@@ -49,6 +50,8 @@ pub struct SearchOptions {
     pub rows_before: u64,
     /// Rows to leave out, e.g. of a superseded application.
     pub exclude: Vec<u64>,
+    /// Only these rows, ascending; `None` for all.
+    pub only: Option<Vec<u64>>,
     /// Rows to compare whatever the screen says: the claimed subject's.
     pub include: Vec<u64>,
     /// Fewest references that the screen hands on, where there are so many.
@@ -66,6 +69,7 @@ impl Default for SearchOptions {
         Self {
             rows_before: u64::MAX,
             exclude: Vec::new(),
+            only: None,
             include: Vec::new(),
             shortlist_min: 128,
             swapped_max: 48,
@@ -134,6 +138,33 @@ pub struct Candidate {
     pub faces: Vec<FaceScore>,
 }
 
+impl Candidate {
+    /// Takes over, finger by finger, what another comparison of the same row found more alike. Each finger's score is the
+    /// best of all comparisons then, and says of how many. Where only one of them exchanged the hands, the one that says
+    /// more is taken whole.
+    pub fn take_better(&mut self, other: &Self) {
+        let sum = |fingers: &[FingerScore]| fingers.iter().map(|f| f.llr).sum::<f32>();
+        if self.hands != other.hands {
+            if sum(&other.fingers) > sum(&self.fingers) {
+                (self.hands, self.fingers) = (other.hands, other.fingers.clone());
+            }
+            return;
+        }
+        for better in &other.fingers {
+            match self.fingers.iter_mut().find(|f| f.position == better.position) {
+                Some(own) => {
+                    let compared = own.compared.saturating_add(better.compared);
+                    if better.llr > own.llr {
+                        *own = *better;
+                    }
+                    own.compared = compared;
+                }
+                None => self.fingers.push(*better),
+            }
+        }
+    }
+}
+
 /// What a search found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
@@ -169,9 +200,10 @@ pub fn identify(
     let limit = options.rows_before.min(snapshot.rows());
     // Rows to compare, and how they came in.
     let mut rows: BTreeMap<u64, Why> = BTreeMap::new();
-    let admitted = |row: u64| row < limit && snapshot.is_live(row) && !options.exclude.contains(&row);
+    let only = |row: u64| options.only.as_ref().is_none_or(|rows| rows.binary_search(&row).is_ok());
+    let admitted = |row: u64| row < limit && snapshot.is_live(row) && only(row) && !options.exclude.contains(&row);
 
-    let share = screen::shortlist_len(probe, limit, options.shortlist_min);
+    let share = shortlist_len(probe.screened.len(), limit, options.shortlist_min);
     let keep = screen::Keep { declared: share, swapped: options.swapped_max };
     let (declared, swapped) = screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?;
     for (row, _) in &declared {

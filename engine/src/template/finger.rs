@@ -249,6 +249,18 @@ impl FingerTemplate {
         Ok(Self { position, quality, width, height, extractor, minutiae })
     }
 
+    /// The same print at another size: every place multiplied by `factor`, directions and qualities as they are.
+    ///
+    /// # Errors
+    /// What no longer fits into the largest image: [`FingerTemplateError::Outside`].
+    pub fn rescaled(&self, factor: f32) -> Result<Self, FingerTemplateError> {
+        let scaled = |value: u16| libm::roundf(f32::from(value) * factor).clamp(0.0, f32::from(u16::MAX)) as u16;
+        let minutiae = self.minutiae.iter().map(|m| Minutia { x: scaled(m.x), y: scaled(m.y), ..*m }).collect();
+        // One more, so that what was inside stays inside after rounding.
+        let (width, height) = (scaled(self.width).saturating_add(1), scaled(self.height).saturating_add(1));
+        Self::new(self.position, self.quality, width, height, self.extractor.clone(), minutiae)
+    }
+
     /// Sorted, distinct minutiae.
     pub fn minutiae(&self) -> &[Minutia] {
         &self.minutiae

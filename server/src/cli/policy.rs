@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use duynhat_engine::decision::{POLICY_BYTES_MAX, Policy, Sources, Tails};
 use duynhat_engine::face::FaceCalibration;
-use duynhat_engine::template::Purpose;
+use duynhat_engine::template::{FingerPosition, Purpose};
 use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, print_table};
@@ -128,21 +128,17 @@ pub fn run(args: &PolicyArgs) -> anyhow::Result<()> {
 fn document(policy: &Policy, models: &Models, extractor: &str, face_model: &str) -> Document {
     let tails: &Tails = &models.tails;
     let mut thresholds = Vec::new();
-    for (name, fingers, faces) in [
-        ("1 finger", 1u8, 0u16),
-        ("2 fingers", 2, 0),
-        ("4 fingers", 4, 0),
-        ("10 fingers", 10, 0),
-        ("10 fingers, face", 10, 1),
-        ("face", 0, 1),
+    for (name, fingers, face) in [
+        ("1 finger", &[2u8] as &[u8], false),
+        ("2 fingers", &[2, 7], false),
+        ("4 fingers", &[1, 2, 6, 7], false),
+        ("10 fingers", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], false),
+        ("10 fingers, face", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], true),
+        ("face", &[], true),
     ] {
-        let sources = Sources {
-            fingers,
-            impressions: u16::from(fingers > 0),
-            curves: if fingers > 0 { vec![models.calibration.curve_number(extractor, extractor)] } else { Vec::new() },
-            faces,
-            face_curves: if faces > 0 { vec![models.faces.curve_number(face_model)] } else { Vec::new() },
-        };
+        let positions = fingers.iter().filter_map(|code| FingerPosition::new(*code));
+        let model = face.then_some(face_model);
+        let sources = Sources::plain(models.calibration, extractor, positions, &models.faces, model);
         for gallery_size in [1_000u64, 100_000, 10_000_000, 100_000_000] {
             let t = tails.thresholds(policy, gallery_size, &sources);
             let (duplicate, review, claim) = (t.duplicate, t.review, t.claim);

@@ -19,6 +19,7 @@ const REQUESTS_ACTIVE: &str = "duynhat_http_requests_active";
 const ANSWERS: &str = "duynhat_check_answers_total";
 /// Counted by the service, which decides once what is answered often.
 const DECISIONS: &str = "duynhat_decisions_total";
+const WITH_MISSING: &str = "duynhat_checks_with_missing_fingers_total";
 const DECISION_SECONDS: &str = "duynhat_check_decision_seconds";
 const SEARCH_SECONDS: &str = "duynhat_search_seconds";
 const PENDING: &str = "duynhat_checks_pending";
@@ -56,6 +57,7 @@ fn describe() {
     describe_gauge!(REQUESTS_ACTIVE, "Requests under way.");
     describe_counter!(ANSWERS, "Answers to POST /v1/checks by purpose and outcome (a decision, pending or withdrawn).");
     describe_counter!(DECISIONS, "Decisions by purpose and outcome; one decided anew counts again.");
+    describe_counter!(WITH_MISSING, "Decisions on captures with missing fingers, by purpose.");
     describe_histogram!(DECISION_SECONDS, Unit::Seconds, "Time from receipt to decision, by purpose.");
     describe_histogram!(SEARCH_SECONDS, Unit::Seconds, "Time of identify and verify in the service.");
     describe_gauge!(PENDING, "Checks accepted and not yet decided.");

@@ -83,7 +83,7 @@ pub(super) fn apply(tx: &Transaction<'_>, position: u64, order: &ErasureOrder) -
             "DELETE FROM rests_on WHERE application IN (SELECT code FROM applications WHERE position = ?1)",
         )?
         .execute([at])?;
-        for table in ["applications", "subjects", "identities"] {
+        for table in ["applications", "subjects", "identities", "minors"] {
             tx.prepare_cached(&format!("DELETE FROM {table} WHERE position = ?1"))?.execute([at])?;
         }
     }

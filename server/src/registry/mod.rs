@@ -7,6 +7,7 @@ mod erasure;
 
 use std::path::Path;
 
+use duynhat_engine::finger::COHORT_WEIGHTS;
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
 use duynhat_engine::log::{Erased, Event, PolicyAdopted, Record, RegistryDigest};
 use duynhat_engine::template::{FingerRule, Outcome};
@@ -50,8 +51,10 @@ CREATE TABLE IF NOT EXISTS approvals(application TEXT PRIMARY KEY, approved INTE
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS captures(station TEXT NOT NULL, operator TEXT NOT NULL, missing INTEGER NOT NULL,
     checks INTEGER NOT NULL, PRIMARY KEY(station, operator, missing)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS minors(position INTEGER PRIMARY KEY, age INTEGER NOT NULL, time_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS adopted(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, policy TEXT NOT NULL,
     calibration TEXT NOT NULL, face_calibration TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cohorts(position INTEGER PRIMARY KEY, weights BLOB NOT NULL);
 ";
 
 const PENDING: i64 = 0;
@@ -90,6 +93,20 @@ pub struct NumberClaim {
     /// The subject that its reference counts to.
     pub subject: String,
 }
+
+/// A reference of somebody who was not yet grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minor {
+    /// Position of the submission.
+    pub position: u64,
+    /// Age in whole years.
+    pub age: u8,
+    /// When, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+/// Younger than this people may still grow.
+const GROWN: u8 = 21;
 
 /// Missing fingers at one station, by one operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -432,6 +449,20 @@ impl Registry {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// References before `position` of people who were younger than `below` when they were enrolled.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn minors(&self, below: u8, before: u64) -> Result<Vec<Minor>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT position, age, time_ms FROM minors WHERE age < ?1 AND position < ?2 ORDER BY position",
+        )?;
+        let rows = query.query_map(params![below, before as i64], |r| {
+            Ok(Minor { position: r.get::<_, i64>(0)? as u64, age: r.get(1)?, time_ms: r.get::<_, i64>(2)? as u64 })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// What a second person said about an application's missing fingers.
     ///
     /// # Errors
@@ -458,6 +489,22 @@ impl Registry {
             })
         });
         Ok(row.optional()?)
+    }
+
+    /// The weights of the cohort that was frozen last before a position.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn cohort_before(&self, position: u64) -> Result<Option<[f32; COHORT_WEIGHTS]>, RegistryError> {
+        let mut query = self
+            .db
+            .prepare_cached("SELECT weights FROM cohorts WHERE position < ?1 ORDER BY position DESC LIMIT 1")?;
+        let position = i64::try_from(position).unwrap_or(i64::MAX);
+        let bytes: Option<Vec<u8>> = query.query_row([position], |r| r.get(0)).optional()?;
+        Ok(bytes.filter(|b| b.len() == 4 * COHORT_WEIGHTS).map(|bytes| {
+            let mut weights = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            std::array::from_fn(|_| weights.next().unwrap_or(0.0))
+        }))
     }
 
     /// Missing fingers by station and operator, the highest rate first; more than `max` are over the limit.
@@ -562,6 +609,13 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
             ])?;
             if let Some(subject) = &subject {
                 add_subject(subject, position)?;
+                if let Some(age) = s.age.filter(|age| *age < GROWN) {
+                    tx.prepare_cached("INSERT OR IGNORE INTO minors VALUES(?1, ?2, ?3)")?.execute(params![
+                        position,
+                        age,
+                        s.time_ms as i64
+                    ])?;
+                }
             }
             if let Some(missing) = missing {
                 tx.prepare_cached(
@@ -579,6 +633,10 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
                 p.calibration,
                 p.face_calibration
             ])?;
+        }
+        Event::CohortFrozen(c) => {
+            let weights: Vec<u8> = c.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+            tx.prepare_cached("INSERT OR REPLACE INTO cohorts VALUES(?1, ?2)")?.execute(params![position, weights])?;
         }
         Event::SecondApproval(a) => {
             tx.prepare_cached("INSERT OR IGNORE INTO approvals VALUES(?1, ?2, ?3)")?.execute(params![

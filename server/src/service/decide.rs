@@ -19,6 +19,7 @@ use duynhat_engine::log::{Decided, Submitted};
 use duynhat_engine::search::{Candidate, FaceScore, Hands, Matcher, Probe, SearchOptions, identify};
 use duynhat_engine::template::{Biometrics, FaceTemplate, LegalReason, Outcome, Purpose};
 
+use super::growth::Growth;
 use super::view::View;
 use super::writer::internal;
 use super::{
@@ -45,6 +46,13 @@ pub struct Models {
 }
 
 impl Models {
+    /// Normalises probes by this cohort from now on. The few cohorts of a process stay until it ends.
+    pub fn set_cohort(&mut self, cohort: &Cohort) {
+        if self.cohort != cohort {
+            self.cohort = Box::leak(Box::new(cohort.clone()));
+        }
+    }
+
     /// For the search.
     pub fn matcher(&self) -> Matcher<'_> {
         Matcher {
@@ -73,8 +81,8 @@ pub(super) struct Job {
     pub identity: Option<[u8; 32]>,
     pub claimed: Option<[u8; 32]>,
     pub legal_reason: Option<LegalReason>,
-    pub missing: usize,
-    pub live_faces: Vec<FaceTemplate>,
+    pub time_ms: u64,
+    pub captured: Biometrics,
     pub chip: Vec<FaceTemplate>,
     pub findings: Vec<Cause>,
     pub probe: Arc<Probe<'static>>,
@@ -85,7 +93,7 @@ impl Job {
     pub fn new(
         position: u64,
         s: &Submitted,
-        captured: &Biometrics,
+        captured: Biometrics,
         chip: Vec<FaceTemplate>,
         findings: Vec<Cause>,
         probe: Probe<'static>,
@@ -97,8 +105,8 @@ impl Job {
             identity: s.identity,
             claimed: s.claimed_identity,
             legal_reason: s.legal_reason,
-            missing: captured.missing.len(),
-            live_faces: if chip.is_empty() { Vec::new() } else { captured.faces.clone() },
+            time_ms: s.time_ms,
+            captured,
             chip,
             findings,
             probe: Arc::new(probe),
@@ -170,11 +178,27 @@ impl Job {
         }
         // Found to be different people by those who looked: the pair does not come back.
         let mut exclude = Vec::new();
-        for position in registry.distinct_from(self.position).map_err(internal)? {
-            exclude.extend(snapshot.row_of(position).map_err(internal)?);
+        let distinct = registry.distinct_from(self.position).map_err(internal)?;
+        for position in &distinct {
+            exclude.extend(snapshot.row_of(*position).map_err(internal)?);
         }
         let options = SearchOptions { rows_before, include, exclude, ..SearchOptions::default() };
-        let found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
+        let mut found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
+        let mut minors = registry.minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
+        minors.retain(|minor| !distinct.contains(&minor.position));
+        if !minors.is_empty() && !self.captured.fingers.is_empty() {
+            let growth = Growth {
+                models: &shared.models,
+                snapshot,
+                captured: &self.captured,
+                probe: &self.probe,
+                time_ms: self.time_ms,
+                rows_before,
+                include: &options.include,
+                step: shared.policy.growth_step,
+            };
+            growth.search(&minors, &mut found.candidates)?;
+        }
         let chip = self.chip(shared);
         let claimed = match (&self.claimed, options.include.is_empty(), &chip) {
             (Some(_), false, _) => Claimed::Found,
@@ -188,7 +212,7 @@ impl Job {
         };
         let models = &shared.models;
         let judge = Judge { policy: &shared.policy, tails: &models.tails, references: found.references };
-        let exceptions = Exceptions { missing: self.missing, approved };
+        let exceptions = Exceptions { missing: self.captured.missing.len(), approved };
         let question = Question { purpose: self.purpose, claimed, exceptions, cut: found.faces_cut };
         let mut verdict = decision::decide(judge, question, found.candidates, is_claimed);
         if let (Claimed::Found, Some(chip)) = (claimed, &chip)
@@ -245,7 +269,7 @@ impl Job {
         let models = &shared.models;
         let mut best: Option<FaceScore> = None;
         let mut compared = 0u16;
-        for live in &self.live_faces {
+        for live in &self.captured.faces {
             let same = |c: &&FaceTemplate| c.model() == live.model() && c.values().len() == live.values().len();
             for stored in self.chip.iter().filter(same) {
                 let cosine = face::compare(models.isa, live.values(), stored.values());

@@ -86,14 +86,14 @@ impl Teller {
     }
 
     fn compared(&mut self, d: &CheckDocument, basis: &DecisionBasis) {
-        let n = self.number(basis.gallery_size);
+        let n = self.records(basis.gallery_size);
         let text = match self.language {
             Language::En => format!(
-                "\nCompared with: {n} records, all that were enrolled before this application (log position {}).",
+                "\nCompared with: {n}, all that were enrolled before this application (log position {}).",
                 d.position
             ),
             Language::Vi => format!(
-                "\nĐã so sánh với: {n} bản ghi, tức là tất cả những bản ghi có trước hồ sơ này (vị trí nhật ký {}).",
+                "\nĐã so sánh với: {n}, tức là tất cả những bản ghi có trước hồ sơ này (vị trí nhật ký {}).",
                 d.position
             ),
         };
@@ -146,7 +146,11 @@ impl Teller {
         for source in &c.sources {
             let name = self.source(source);
             let pad = " ".repeat(width - name.chars().count());
-            let says = self.verdict_of(source.llr);
+            let says = if left_out(c, source) {
+                self.say("left out: it speaks against, the rest for", "không tính: trái ngược với phần còn lại")
+            } else {
+                self.verdict_of(source.llr)
+            };
             let text = format!("     {name}{pad}  {:>7}  {says}", self.score(source.llr));
             self.line(&text);
         }
@@ -240,20 +244,20 @@ impl Teller {
     }
 
     fn limits(&mut self, b: &DecisionBasis) {
-        let n = self.number(b.gallery_size);
+        let n = self.records(b.gallery_size);
         let (duplicate, review) = (self.one_in(b.duplicate_fpir), self.one_in(b.review_fpir));
         let claim = self.one_in(b.claim_fmr);
         let (d, r, c) =
             (self.score(b.duplicate_threshold), self.score(b.review_threshold), self.score(b.claim_threshold));
         let text = match self.language {
             Language::En => format!(
-                "\nThe thresholds: among {n} records, at most one search in {duplicate} may call an innocent person a \
+                "\nThe thresholds: among {n}, at most one search in {duplicate} may call an innocent person a \
                  duplicate, and at most one in {review} may send one to review. For everything this capture holds that \
                  means {d} and {r}. Somebody else's record may pass for the claimed one in one comparison of {claim}, \
                  which means {c}. The more records there are, the higher the first two."
             ),
             Language::Vi => format!(
-                "\nCác mức: với {n} bản ghi, nhiều nhất một trong {duplicate} lần tra cứu được phép kết luận nhầm là trùng, \
+                "\nCác mức: với {n}, nhiều nhất một trong {duplicate} lần tra cứu được phép kết luận nhầm là trùng, \
                  và nhiều nhất một trong {review} lần được phép đưa nhầm sang xem xét. Với toàn bộ dữ liệu của lần thu nhận \
                  này, hai mức đó là {d} và {r}. Hồ sơ của người khác được phép lọt qua như hồ sơ đã khai một trong {claim} \
                  lần so sánh, tức là mức {c}. Càng nhiều bản ghi, hai mức đầu càng cao."
@@ -321,8 +325,8 @@ impl Teller {
                 "XÁC NHẬN. Hồ sơ đã khai đúng là của người đề nghị và không tìm thấy ai khác.",
             ),
             Outcome::Duplicate => (
-                "DUPLICATE. The applicant is already enrolled as somebody else.",
-                "TRÙNG. Người đề nghị đã có dữ liệu dưới một danh tính khác.",
+                "DUPLICATE. The applicant is already enrolled.",
+                "TRÙNG. Người đề nghị đã có dữ liệu sinh trắc học trong hệ thống.",
             ),
             Outcome::Mismatch => (
                 "MISMATCH. The claimed identity is not the applicant's.",
@@ -429,6 +433,15 @@ impl Teller {
         }
     }
 
+    fn records(&self, count: u64) -> String {
+        let n = self.number(count);
+        match self.language {
+            Language::En if count == 1 => "1 record".to_owned(),
+            Language::En => format!("{n} records"),
+            Language::Vi => format!("{n} bản ghi"),
+        }
+    }
+
     /// `1,234` or `1.234`.
     fn number(&self, value: u64) -> String {
         let grouped = crate::cli::grouped(value);
@@ -451,6 +464,14 @@ impl Teller {
     fn one_in(&self, rate: f64) -> String {
         self.number((1.0 / rate.max(1e-18)).round() as u64)
     }
+}
+
+/// Whether a source's modality was left out of the sum: all of it counts 0 while the other one speaks for. Only then can
+/// it not veto what the other one found.
+fn left_out(candidate: &CandidateDocument, source: &SourceDocument) -> bool {
+    let same = |s: &&SourceDocument| s.finger.is_some() == source.finger.is_some();
+    candidate.sources.iter().filter(same).all(|s| s.llr == 0.0)
+        && candidate.sources.iter().filter(|s| !same(s)).any(|s| s.llr > 0.0)
 }
 
 /// The sentence with a capital.

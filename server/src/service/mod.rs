@@ -10,6 +10,7 @@ mod decide;
 mod erasure;
 mod explain;
 mod folder;
+mod growth;
 mod identity;
 mod key;
 mod lookup;
@@ -47,14 +48,15 @@ pub(crate) use erasure::without_erased;
 pub use erasure::{CarriedOut, ERASED_SUBJECT, EraseRequest, EraseTarget, ErasureDocument};
 pub use explain::explain;
 pub use folder::{Folder, FolderError, ReadOnly, Remake, gallery_dir, log_dir, registry_path};
+pub use growth::growth_max;
 pub use identity::{Date, Identity, IdentityFault, Sex};
 pub use key::PseudonymKey;
 pub use lookup::{identify_prepared, verify_rows};
 pub use maintenance::MaintenanceOptions;
 pub use replay::{Again, ReplayError, ReplayMode, ReplayOptions, Replayed, replay};
 
-pub use crate::registry::ExceptionRate;
 use crate::registry::{Application, Registry, Stage};
+pub use crate::registry::{ExceptionRate, Minor};
 use decide::Job;
 use lookup::{usable, verify};
 use writer::{Accepted, Command, internal};
@@ -162,6 +164,7 @@ impl Service {
         let storage = options.storage.clone();
         let remake = Remake::default();
         let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort, remake))?;
+        models.set_cohort(folder.cohort());
         let policy = adopt(&mut folder, &mut models, &options)?;
         let registry = Registry::open_to_read(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;
@@ -603,7 +606,7 @@ fn build(
         chip: (!chip.faces.is_empty()).then(|| StoredBiometrics::from(&chip)),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    let job = Job::new(0, &submitted, &submission.biometrics, chip.faces, findings, probe);
+    let job = Job::new(0, &submitted, submission.biometrics, chip.faces, findings, probe);
     Ok((submitted, prepared, job))
 }
 
@@ -637,7 +640,7 @@ fn job_of(shared: &Shared, position: u64, submitted: &Submitted) -> Result<Job, 
         None => Vec::new(),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    Ok(Job::new(position, submitted, &biometrics, chip, findings, probe))
+    Ok(Job::new(position, submitted, biometrics, chip, findings, probe))
 }
 
 type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;
@@ -660,7 +663,7 @@ fn decide_and_log(shared: Arc<Shared>, sender: Sender<Command>, job: Arc<Job>, d
     let (then, again) = (done.clone(), sender.clone());
     let reply: writer::Told = Box::new(move |result| match result {
         Ok(true) => {
-            count(job.purpose, &document);
+            count(job.purpose, job.captured.missing.len(), &document);
             finish(&then, Ok(document));
         }
         Err(error) => finish(&then, Err(error)),
@@ -676,7 +679,10 @@ fn decide_and_log(shared: Arc<Shared>, sender: Sender<Command>, job: Arc<Job>, d
 }
 
 /// Counts a decision once, when it is in the log: answers repeat it. `http` describes the metrics and renders them.
-fn count(purpose: Purpose, document: &CheckDocument) {
+fn count(purpose: Purpose, missing: usize, document: &CheckDocument) {
+    if missing > 0 {
+        metrics::counter!("duynhat_checks_with_missing_fingers_total", "purpose" => purpose.as_str()).increment(1);
+    }
     let outcome = document.decision.map_or("none", Outcome::as_str);
     metrics::counter!("duynhat_decisions_total", "purpose" => purpose.as_str(), "outcome" => outcome).increment(1);
     let seconds = document.took_ms / 1000.0;
