@@ -79,6 +79,7 @@ impl Event {
             | Self::Submitted(_)
             | Self::Erased(_)
             | Self::RegistryDigest(_)
+            | Self::CohortFrozen(_)
             | Self::PolicyAdopted(_)
             | Self::Merged(_)
             | Self::Unmerged(_)

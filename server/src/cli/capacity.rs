@@ -114,7 +114,7 @@ impl Report {
 }
 
 /// The median over rounds of `units` done a second; `work` returns how many units it did.
-pub(super) pub(super) fn rate(mut work: impl FnMut() -> usize) -> f64 {
+pub(super) fn rate(mut work: impl FnMut() -> usize) -> f64 {
     work();
     let mut rates: Vec<f64> = (0..ROUNDS)
         .map(|_| {

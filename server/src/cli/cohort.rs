@@ -52,7 +52,8 @@ pub fn freeze(args: &FreezeArgs) -> anyhow::Result<()> {
             continue;
         }
         // One finger a reference, another one each time.
-        prepared.fingers.rotate_left(k % prepared.fingers.len());
+        let by = k % prepared.fingers.len().max(1);
+        prepared.fingers.rotate_left(by);
         prepared.fingers.truncate(1);
         members.extend(snapshot.position_of(row)?);
         subjects.push(snapshot.subject(row)?);
