@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::face;
+use crate::finger::cascade::shortlist_len;
 use crate::finger::screen::ScreenParams;
 use crate::finger::{Calibration, Model};
 use crate::gallery::{GalleryError, Snapshot};
@@ -202,7 +203,7 @@ pub fn identify(
     let only = |row: u64| options.only.as_ref().is_none_or(|rows| rows.binary_search(&row).is_ok());
     let admitted = |row: u64| row < limit && snapshot.is_live(row) && only(row) && !options.exclude.contains(&row);
 
-    let share = screen::shortlist_len(probe, limit, options.shortlist_min);
+    let share = shortlist_len(probe.screened.len(), limit, options.shortlist_min);
     let keep = screen::Keep { declared: share, swapped: options.swapped_max };
     let (declared, swapped) = screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?;
     for (row, _) in &declared {

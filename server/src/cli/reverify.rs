@@ -9,7 +9,8 @@ use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
 use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, progress};
-use crate::service::Models;
+use crate::registry::Registry;
+use crate::service::{Models, registry_path};
 
 /// Compares everyone with everyone and lists suspected duplicates; leaves nothing in the data folder.
 #[derive(clap::Args, Debug)]
@@ -38,6 +39,7 @@ struct Summary {
     suspected: usize,
     duplicate: usize,
     review: usize,
+    judged_different: usize,
     log_position: u64,
     policy: String,
     seconds: f64,
@@ -87,12 +89,22 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
     let mut csv = String::from(
         "subject_a,position_a,subject_b,position_b,score,band,fingers,face,review_threshold,duplicate_threshold\n",
     );
-    let (mut duplicate, mut suspected) = (0, 0);
+    let registry = registry_path(&args.data);
+    let registry = if registry.exists() { Some(Registry::open_read_only(&registry)?) } else { None };
+    let (mut duplicate, mut suspected, mut judged_different) = (0, 0, 0);
     for pair in &pairs {
         let (fused, thresholds, band) = judge.place(&pair.candidate);
         let (a, b) = (snapshot.subject(pair.probe)?, snapshot.subject(pair.candidate.row)?);
-        // Two encounters of one subject are no news.
+        // Two encounters of one subject are no news, nor are two that people have found to be of different subjects.
         if a == b {
+            continue;
+        }
+        let position = |row| snapshot.position_of(row).map(Option::unwrap_or_default);
+        let (at_a, at_b) = (position(pair.probe)?, position(pair.candidate.row)?);
+        if let Some(registry) = &registry
+            && registry.distinct_from(at_a)?.contains(&at_b)
+        {
+            judged_different += 1;
             continue;
         }
         suspected += 1;
@@ -100,8 +112,6 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         duplicate += usize::from(strong);
         let (fingers, face) = shares(&fused);
         let band = if strong { "duplicate" } else { "review" };
-        let position = |row| snapshot.position_of(row).map(Option::unwrap_or_default);
-        let (at_a, at_b) = (position(pair.probe)?, position(pair.candidate.row)?);
         let (review, duplicate) = (thresholds.review, thresholds.duplicate);
         csv += &format!(
             "{a},{at_a},{b},{at_b},{:.2},{band},{fingers:.2},{face:.2},{review:.2},{duplicate:.2}\n",
@@ -124,6 +134,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         suspected,
         duplicate,
         review: suspected - duplicate,
+        judged_different,
         log_position: gallery.position,
         policy: policy.version(),
         seconds: (seconds * 1e3).round() / 1e3,
@@ -133,6 +144,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
     let text = format!(
         "{} references, {} pairs in {:.1} s ({} pairs/s), log position {}\n\
          suspected duplicates: {} ({} duplicate, {} for review) by policy {}\n\
+         found to be different people before: {}\n\
          faces near too many others: {} (hubs.csv)\n\
          listed in {}\n",
         grouped(summary.references),
@@ -144,6 +156,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         summary.duplicate,
         summary.review,
         summary.policy,
+        summary.judged_different,
         summary.face_hubs,
         path.display()
     );

@@ -33,7 +33,7 @@ pub struct EvaluatePeopleArgs {
     out: PathBuf,
     /// Non-mated searches by each set of fingers, and half as many mated ones; with all fingers and the face twice and
     /// one and a half times as many. Mated ones as far as there are so many people.
-    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(200..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(60..=1_000_000))]
     probes: u64,
     /// Frauds of each kind.
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
