@@ -62,6 +62,15 @@ stall enrolments="10000" seconds="60":
 torture kills="300" clients="32":
     DUYNHAT_KILLS={{ kills }} DUYNHAT_CLIENTS={{ clients }} cargo test -p duynhat-tests --test torture -- --nocapture
 
+# trains the fingerprint model anew from $DUYNHAT_DATA and compares it with the shipped one, bit for bit
+model:
+    cargo run --release --locked -- train finger {{ data }}/finger/* --out {{ out }}/finger-v1.bin
+    cmp {{ out }}/finger-v1.bin engine/model/finger-v1.bin
+
+# error rates on collections that each model has not seen
+cross-validate:
+    cargo run --release --locked -- evaluate finger --cross-validate {{ data }}/finger/* --out {{ out }}/cross-validate
+
 # the book, links checked, into target/book
 docs:
     mdbook build docs

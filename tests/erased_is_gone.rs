@@ -369,7 +369,7 @@ fn a_reference_taken_out_of_its_columns_is_the_one_that_was_put_in() {
                     cast_slice(f.features.view().codes()).to_vec()
                 };
                 assert_eq!(codes(a), codes(b));
-                assert_eq!((a.cohort.mean, a.cohort.spread), (b.cohort.mean, b.cohort.spread));
+                assert_eq!(a.cohort.level, b.cohort.level);
             }
             let values = |p: &Prepared| -> Vec<Vec<f32>> { p.faces.iter().map(|f| f.values().to_vec()).collect() };
             assert_eq!(values(&put_in), values(&taken_out));

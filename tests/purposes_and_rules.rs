@@ -39,13 +39,8 @@ fn candidate(row: u64, looks: Looks) -> Candidate {
     // With one finger alone the others were not captured.
     let positions = FingerPosition::known().filter(|p| looks != Looks::OneFinger || p.code() == 2);
     let face = FaceScore { model: 0, cosine: 0.5, llr, curve: 0, compared: 1 };
-    Candidate {
-        row,
-        hands: Hands::AsDeclared,
-        screened: true,
-        fingers: positions.map(finger).collect(),
-        faces: vec![face],
-    }
+    let fingers = positions.map(finger).collect();
+    Candidate { row, hands: Hands::AsDeclared, screened: true, fingers, faces: vec![face] }
 }
 
 fn decided(

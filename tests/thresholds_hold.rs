@@ -35,7 +35,7 @@ fn hand(people: &People, person: u64, shot: u64) -> Vec<Option<Print>> {
     let captured = people.person(person).encounter(shot, &settings);
     let print = |template: &duynhat_engine::template::FingerTemplate| {
         let features = model.features(template).ok()?;
-        let (cohort, evidence) = (cohort.statistics(model, features.view()), evidence(features.view().minutiae()));
+        let (cohort, evidence) = (cohort.statistics(features.view().minutiae()), evidence(features.view().minutiae()));
         Some(Print { features, cohort, evidence, extractor: template.extractor.as_str().to_owned() })
     };
     FINGERS.iter().map(|code| print(captured.fingers.iter().find(|f| f.position.code() == *code)?)).collect()

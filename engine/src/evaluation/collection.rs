@@ -26,6 +26,12 @@ impl LabelledPrint {
         stem(&self.collection)
     }
 
+    /// The letters that the database's name begins with.
+    pub fn family(&self) -> &str {
+        let database = self.database();
+        &database[..database.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(database.len())]
+    }
+
     /// The person, where the label is `<person>f<finger>`; else the finger itself.
     pub fn person(&self) -> &str {
         self.finger.split_once('f').map_or(&self.finger, |(person, _)| person)
@@ -35,4 +41,9 @@ impl LabelledPrint {
 /// The collection's name without `-<extractor>`.
 pub fn stem(collection: &str) -> &str {
     collection.rsplit_once('-').map_or(collection, |(database, _)| database)
+}
+
+/// Whether two prints are the same image, seen by one extractor or two: no evidence of anything.
+pub fn same_image(a: &LabelledPrint, b: &LabelledPrint) -> bool {
+    a.database() == b.database() && a.finger == b.finger && a.impression == b.impression
 }

@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::LabelledPrint;
-use crate::finger::{CompareProbe, Comparison, FingerFeatures, Model, Scratch, compare};
+use crate::finger::{
+    Cohort, CohortStatistics, CompareProbe, Comparison, FingerFeatures, Model, Scratch, compare, normalise,
+};
 
 /// Features of each print; `None` where a print is refused.
 pub fn enrol(model: &Model, prints: &[LabelledPrint]) -> Vec<Option<FingerFeatures>> {
@@ -29,5 +31,23 @@ pub fn compare_all(
                 .collect::<Vec<_>>()
         })
         .flatten()
+        .collect()
+}
+
+/// Normalised scores of `pairs` of prints, in order; `None` where a print was refused.
+pub fn normalised_scores(
+    model: &Model,
+    cohort: &Cohort,
+    features: &[Option<FingerFeatures>],
+    pairs: &[(u32, u32)],
+) -> Vec<Option<f32>> {
+    let statistics: Vec<CohortStatistics> = features
+        .par_iter()
+        .map(|f| f.as_ref().map_or(CohortStatistics::NONE, |f| cohort.statistics(f.view().minutiae())))
+        .collect();
+    compare_all(model, features, pairs)
+        .iter()
+        .zip(pairs)
+        .map(|(c, &(a, b))| c.map(|c| normalise(c.score, statistics[a as usize], statistics[b as usize])))
         .collect()
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //!      0     8  magic "DNFINGER"
-//!      8     4  format version, u32 little-endian (1)
+//!      8     4  format version, u32 little-endian (2)
 //!     12     4  raw dimensions D (384)
 //!     16     4  code bits B (256)
 //!     20     4  score features F
@@ -12,7 +12,8 @@
 //!     32        B * D weights, i16
 //!           4B  B thresholds, i32
 //!         4F+4  F score weights, f32, then the bias, f32
-//!           48  expectation: 6 weights of the mean, 6 of the log of the spread, f32
+//!           8F  the lowest value of each score feature that counts, then the highest, f32
+//!           24  expectation: 6 weights of the strangers' level, f32
 //!            4  CRC-32C of everything before
 //! ```
 //!
@@ -23,28 +24,27 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use super::cohort::{CohortStatistics, SPREAD_MIN};
-use super::compare::FEATURES;
+use super::compare::{FEATURES, ScoreWeights};
 use super::cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};
 use super::features::{Code, FingerFeatures};
 use crate::kernel::project::project;
-use crate::kernel::{Isa, vectorize};
+use crate::kernel::{Isa, Vectorized, vectorize};
 use crate::template::{FingerTemplate, Minutia};
 
 /// Bits of a code.
 pub const CODE_BITS: usize = 256;
 /// The first bits of a code, which are all that the screen reads.
 pub const SCREEN_BITS: usize = 128;
-/// What a print is told by in [`Model::expected`].
+/// What a print looks like: see [`traits`].
 pub(crate) const TRAITS: usize = 6;
 /// Fewer minutiae than this say nothing about a finger.
 pub const MINUTIAE_MIN: usize = 6;
 
 const MAGIC: &[u8; 8] = b"DNFINGER";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const HEADER_BYTES: usize = 32;
 const FILE_BYTES: usize =
-    HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4 + (FEATURES + 1) * 4 + 2 * TRAITS * 4 + 4;
+    HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4 + (3 * FEATURES + 1) * 4 + TRAITS * 4 + 4;
 /// So that a sum over all dimensions (bytes times weights) stays within an `i32`.
 pub(crate) const WEIGHT_MAX: f64 = 8191.0;
 
@@ -61,9 +61,8 @@ pub struct Model {
     thresholds: Vec<i32>,
     screen_limit: u32,
     local_limit: u32,
-    score_weights: [f32; FEATURES],
-    score_bias: f32,
-    expectation: [[f32; TRAITS]; 2],
+    score: ScoreWeights,
+    expectation: [f32; TRAITS],
 }
 
 /// What training hands over.
@@ -72,8 +71,7 @@ pub(crate) struct ModelParts {
     pub(crate) thresholds: Vec<i32>,
     pub(crate) screen_limit: u32,
     pub(crate) local_limit: u32,
-    pub(crate) score_weights: [f32; FEATURES],
-    pub(crate) score_bias: f32,
+    pub(crate) score: ScoreWeights,
 }
 
 impl Model {
@@ -89,9 +87,8 @@ impl Model {
             thresholds: parts.thresholds,
             screen_limit: parts.screen_limit,
             local_limit: parts.local_limit,
-            score_weights: parts.score_weights,
-            score_bias: parts.score_bias,
-            expectation: [[0.0; TRAITS]; 2],
+            score: parts.score,
+            expectation: [0.0; TRAITS],
         };
         model.id = digest(&model.to_bytes());
         model
@@ -140,26 +137,18 @@ impl Model {
         }
         let thresholds = thresholds.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let mut floats = rest.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        let score_weights: [f32; FEATURES] = std::array::from_fn(|_| floats.next().unwrap_or(f32::NAN));
-        let score_bias = floats.next().unwrap_or(f32::NAN);
-        let expectation: [[f32; TRAITS]; 2] =
-            std::array::from_fn(|_| std::array::from_fn(|_| floats.next().unwrap_or(f32::NAN)));
-        if expectation.iter().flatten().any(|w| !w.is_finite())
-            || !score_bias.is_finite()
-            || score_weights.iter().any(|w| !w.is_finite())
-        {
+        let mut float = || floats.next().unwrap_or(f32::NAN);
+        let score = ScoreWeights {
+            weights: std::array::from_fn(|_| float()),
+            bias: float(),
+            low: std::array::from_fn(|_| float()),
+            high: std::array::from_fn(|_| float()),
+        };
+        let expectation: [f32; TRAITS] = std::array::from_fn(|_| float());
+        if expectation.iter().any(|w| !w.is_finite()) || !score.valid() {
             return Err(ModelError::Range);
         }
-        Ok(Self {
-            id: digest(bytes),
-            weights,
-            thresholds,
-            screen_limit,
-            local_limit,
-            score_weights,
-            score_bias,
-            expectation,
-        })
+        Ok(Self { id: digest(bytes), weights, thresholds, screen_limit, local_limit, score, expectation })
     }
 
     /// The model file.
@@ -182,7 +171,8 @@ impl Model {
         for threshold in &self.thresholds {
             out.extend_from_slice(&threshold.to_le_bytes());
         }
-        for weight in self.score_weights.iter().chain([&self.score_bias]).chain(self.expectation.iter().flatten()) {
+        let ScoreWeights { weights, bias, low, high } = &self.score;
+        for weight in weights.iter().chain([bias]).chain(low).chain(high).chain(&self.expectation) {
             out.extend_from_slice(&weight.to_le_bytes());
         }
         let checksum = crc32c::crc32c(&out);
@@ -205,31 +195,27 @@ impl Model {
         self.local_limit
     }
 
-    pub(crate) fn score_weights(&self) -> (&[f32; FEATURES], f32) {
-        (&self.score_weights, self.score_bias)
+    pub(crate) fn score(&self) -> &ScoreWeights {
+        &self.score
     }
 
     /// The same projections with other score weights.
-    pub(crate) fn with_score(&self, score_weights: [f32; FEATURES], score_bias: f32) -> Self {
-        let mut model = Self { score_weights, score_bias, ..self.clone() };
+    pub(crate) fn with_score(&self, score: ScoreWeights) -> Self {
+        let mut model = Self { score, ..self.clone() };
         model.id = digest(&model.to_bytes());
         model
     }
 
     /// The same projections and score with another expectation.
-    pub(crate) fn with_expectation(&self, expectation: [[f32; TRAITS]; 2]) -> Self {
+    pub(crate) fn with_expectation(&self, expectation: [f32; TRAITS]) -> Self {
         let mut model = Self { expectation, ..self.clone() };
         model.id = digest(&model.to_bytes());
         model
     }
 
-    /// What strangers are expected to score against this print, from what it looks like: number, quality, extent and
-    /// kinds of its minutiae. Learned from real cohorts; costs nothing.
-    pub(crate) fn expected(&self, minutiae: &[Minutia]) -> CohortStatistics {
-        let traits = traits(minutiae);
-        let sum = |weights: &[f32; TRAITS]| weights.iter().zip(traits).fold(0.0, |sum, (w, t)| sum + w * t);
-        let spread = libm::expf(sum(&self.expectation[1]).clamp(-3.0, 3.0));
-        CohortStatistics { mean: sum(&self.expectation[0]).clamp(-20.0, 20.0), spread: spread.max(SPREAD_MIN) }
+    /// Weights of the traits that give a print's level among strangers: see [`super::Cohort`].
+    pub(crate) fn expectation(&self) -> &[f32; TRAITS] {
+        &self.expectation
     }
 
     /// The same projections with other limits.
@@ -260,7 +246,7 @@ impl Model {
 
     pub(crate) fn features_unchecked(&self, minutiae: &[Minutia]) -> FingerFeatures {
         let mut raw = Vec::with_capacity(minutiae.len());
-        vectorize(Isa::active(), || neighbourhoods(minutiae, &mut raw));
+        vectorize(Isa::active(), Neighbourhoods { minutiae, raw: &mut raw });
         let codes = raw.iter().map(|raw| self.code(raw)).collect();
         FingerFeatures::new(minutiae.to_vec(), codes)
     }
@@ -277,18 +263,41 @@ impl Model {
     }
 }
 
+struct Neighbourhoods<'a> {
+    minutiae: &'a [Minutia],
+    raw: &'a mut Vec<Raw>,
+}
+
+impl Vectorized for Neighbourhoods<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        neighbourhoods(self.minutiae, self.raw);
+    }
+}
+
 /// Constant, log of the number of minutiae, mean and deviation of quality (50 is one), extent (100 px is one), share
 /// of bifurcations.
+#[inline(always)]
 pub(crate) fn traits(minutiae: &[Minutia]) -> [f32; TRAITS] {
+    let (mut q, mut qq, mut x, mut y, mut rr, mut bifurcations) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
+    // About the first minutia, so that little is lost in the squares.
+    let origin = minutiae.first().map_or((0.0, 0.0), |m| (m.x_px(), m.y_px()));
+    for m in minutiae {
+        let quality = if m.quality == 0 { 1.0 } else { f32::from(m.quality) * 0.02 };
+        let (dx, dy) = ((m.x_px() - origin.0) * 0.01, (m.y_px() - origin.1) * 0.01);
+        q += quality;
+        qq += quality * quality;
+        x += dx;
+        y += dy;
+        rr += dx * dx + dy * dy;
+        bifurcations += if m.kind_code == 2 { 1.0 } else { 0.0 };
+    }
     let n = minutiae.len().max(1) as f32;
-    let quality = |m: &Minutia| if m.quality == 0 { 1.0 } else { f32::from(m.quality) * 0.02 };
-    let mean = |value: &dyn Fn(&Minutia) -> f32| minutiae.iter().fold(0.0, |sum, m| sum + value(m)) / n;
-    let q = mean(&quality);
-    let deviation = mean(&|m| (quality(m) - q) * (quality(m) - q)).sqrt();
-    let (x, y) = (mean(&Minutia::x_px), mean(&Minutia::y_px));
-    let extent = mean(&|m| (m.x_px() - x) * (m.x_px() - x) + (m.y_px() - y) * (m.y_px() - y)).sqrt() * 0.01;
-    let bifurcations = mean(&|m| if m.kind_code == 2 { 1.0 } else { 0.0 });
-    [1.0, libm::logf(n), q, deviation, extent, bifurcations]
+    let (q, x, y) = (q / n, x / n, y / n);
+    let root = |value: f32| if value > 0.0 { value.sqrt() } else { 0.0 };
+    [1.0, libm::logf(n), q, root(qq / n - q * q), root(rr / n - x * x - y * y), bifurcations / n]
 }
 
 /// Minutiae within this distance of each other, in quarter pixels, are closer than two ridges.

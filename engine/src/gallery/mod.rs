@@ -321,6 +321,12 @@ impl Gallery {
         self.published.store(Arc::new(self.view(position)));
     }
 
+    /// Whether whole blocks wait in memory at all: worth a flush when nothing else is to do, because after a crash they
+    /// are made anew from the log.
+    pub fn could_flush(&self) -> bool {
+        self.writable && !self.whole.is_empty()
+    }
+
     /// Whether enough whole blocks wait in memory for a flush to be worth it.
     pub fn wants_flush(&self) -> bool {
         self.writable && self.whole.len() >= FLUSH_BLOCKS

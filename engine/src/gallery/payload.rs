@@ -169,7 +169,7 @@ impl<'a> Prints<'a> {
                 row: *row,
                 quality: print.quality,
                 extractor: name_at[name],
-                cohort: [print.cohort.mean, print.cohort.spread],
+                cohort: [print.cohort.level, 0.0],
                 zero: 0,
             };
             out.extend(bytemuck::bytes_of(&entry));
@@ -228,7 +228,7 @@ impl<'a> Prints<'a> {
         let view = FingerView::new(self.minutiae.get(range.clone())?, self.codes.get(range)?)?;
         let name = self.names.get(e.extractor as usize..)?;
         let name = std::str::from_utf8(name.split(|&b| b == 0).next()?).ok()?;
-        let cohort = CohortStatistics { mean: e.cohort[0], spread: e.cohort[1] };
+        let cohort = CohortStatistics { level: e.cohort[0] };
         Some(StoredPrint { row: e.row, quality: e.quality, view, cohort, extractor: name })
     }
 }

@@ -39,7 +39,7 @@ impl Prepared {
                     position: finger.position,
                     quality: finger.quality,
                     extractor: finger.extractor.clone(),
-                    cohort: cohort.statistics(model, features.view()),
+                    cohort: cohort.statistics(features.view().minutiae()),
                     features,
                 }),
                 Err(error) => prepared.failures.push((finger.position, error)),

@@ -7,6 +7,7 @@ pub mod dot_f32;
 pub mod dot_i4;
 pub mod dot_i8;
 pub mod hamming;
+pub mod near;
 mod prefetch;
 pub mod project;
 mod vectorize;
@@ -16,7 +17,7 @@ pub use prefetch::{prefetch, prefetch_far};
 use std::fmt;
 use std::sync::OnceLock;
 
-pub use vectorize::vectorize;
+pub use vectorize::{Vectorized, vectorize};
 
 /// The variable that forces a kernel: `portable`, `avx2`, `avx512` or `neon`.
 pub const KERNEL_VARIABLE: &str = "DUYNHAT_KERNEL";

@@ -4,6 +4,7 @@ use bytemuck::{cast_slice, pod_read_unaligned};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Blob;
+use crate::finger::COHORT_WEIGHTS;
 use crate::template::{
     Biometrics, BiometricsError, Extractor, FaceTemplate, FaceTemplateError, FingerPosition, FingerTemplate,
     FingerTemplateError, LegalReason, Minutia, MissingFinger, Outcome, Purpose,
@@ -38,6 +39,8 @@ pub enum Event {
     FraudListed(FraudListed),
     /// A second person said whether a check's missing fingers may pass.
     SecondApproval(SecondApproval),
+    /// From here on new references are normalised by this cohort.
+    CohortFrozen(CohortFrozen),
     /// Stands where an erased record stood. Never appended: only [`super::redact`] writes it.
     Redacted(Redacted),
 }
@@ -54,6 +57,7 @@ impl Event {
             Self::Erased(_) => 6,
             Self::RegistryDigest(_) => 7,
             Self::PolicyAdopted(_) => 8,
+            Self::CohortFrozen(_) => 9,
             Self::Adjudicated(_) => 10,
             Self::Merged(_) => 11,
             Self::Unmerged(_) => 12,
@@ -75,6 +79,7 @@ impl Event {
             | Self::Submitted(_)
             | Self::Erased(_)
             | Self::RegistryDigest(_)
+            | Self::CohortFrozen(_)
             | Self::PolicyAdopted(_)
             | Self::Merged(_)
             | Self::Unmerged(_)
@@ -282,6 +287,19 @@ pub struct PolicyAdopted {
     pub calibration: String,
     /// The face calibration in use: the text of the file, empty for the shipped one.
     pub face_calibration: String,
+}
+
+/// See [`Event::CohortFrozen`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CohortFrozen {
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// The cohort's id; its version.
+    pub cohort: String,
+    /// Positions of the references whose prints it was learned from.
+    pub members: Vec<u64>,
+    /// What was learned: a replay needs no member's print, which may have been erased since.
+    pub weights: [f32; COHORT_WEIGHTS],
 }
 
 /// See [`Event::SecondApproval`].

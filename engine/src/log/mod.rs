@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use event::{
-    Adjudicated, CaseVerdict, Closing, Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder, Event,
+    Adjudicated, CaseVerdict, Closing, CohortFrozen, Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder, Event,
     FraudListed, Merged, PolicyAdopted, REDACTED, Redacted, RegistryDigest, Role, SecondApproval, StoredBiometrics,
     StoredBiometricsError, Submitted, Withdrawn,
 };

@@ -37,11 +37,20 @@ impl Applicable {
         &self.record
     }
 
-    /// Extracts the features of those records that make references; parallel on the current rayon pool.
+    /// Extracts the features of those records that make references; parallel on the current rayon pool. `cohort` is the
+    /// one in force before the first record, and afterwards the one in force after the last.
     ///
     /// # Errors
     /// A record's templates break a rule of the domain types: the position and what is wrong.
-    pub fn prepare(records: Vec<Record>, model: &Model, cohort: &Cohort) -> Result<Vec<Self>, ProjectionError> {
+    pub fn prepare(records: Vec<Record>, model: &Model, cohort: &mut Cohort) -> Result<Vec<Self>, ProjectionError> {
+        // The cohorts in force, each from its position on.
+        let mut cohorts = vec![(0, cohort.clone())];
+        for record in &records {
+            if let Event::CohortFrozen(frozen) = &record.event {
+                cohorts.push((record.position, Cohort::frozen(model, frozen.weights)));
+            }
+        }
+        let in_force = |position: u64| &cohorts[cohorts.partition_point(|(from, _)| *from < position) - 1].1;
         let prepare = |record: Record| {
             let stored = match &record.event {
                 Event::Enrolled(e) => Some(&e.biometrics),
@@ -52,10 +61,14 @@ impl Applicable {
             let position = record.position;
             let restored = stored.map(|s| s.restore()).transpose();
             let restored = restored.map_err(|source| ProjectionError::Biometrics { position, source })?;
-            let prepared = restored.map(|b| Prepared::new(model, cohort, &b));
+            let prepared = restored.map(|b| Prepared::new(model, in_force(position), &b));
             Ok(Self { record, prepared })
         };
-        records.into_par_iter().map(prepare).collect()
+        let prepared = records.into_par_iter().map(prepare).collect();
+        if let Some((_, last)) = cohorts.pop() {
+            *cohort = last;
+        }
+        prepared
     }
 }
 
@@ -82,6 +95,7 @@ pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), Proj
             | Event::RegistryDigest(_)
             | Event::Erased(Erased::Done(_))
             | Event::PolicyAdopted(_)
+            | Event::CohortFrozen(_)
             | Event::SecondApproval(_) => {}
             Event::Redacted(event) => {
                 if event.row {

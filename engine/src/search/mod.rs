@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::face;
+use crate::finger::cascade::shortlist_len;
 use crate::finger::screen::ScreenParams;
 use crate::finger::{Calibration, Model};
 use crate::gallery::{GalleryError, Snapshot};
@@ -139,8 +140,16 @@ pub struct Candidate {
 
 impl Candidate {
     /// Takes over, finger by finger, what another comparison of the same row found more alike. Each finger's score is the
-    /// best of all comparisons then, and says of how many.
+    /// best of all comparisons then, and says of how many. Where only one of them exchanged the hands, the one that says
+    /// more is taken whole.
     pub fn take_better(&mut self, other: &Self) {
+        let sum = |fingers: &[FingerScore]| fingers.iter().map(|f| f.llr).sum::<f32>();
+        if self.hands != other.hands {
+            if sum(&other.fingers) > sum(&self.fingers) {
+                (self.hands, self.fingers) = (other.hands, other.fingers.clone());
+            }
+            return;
+        }
         for better in &other.fingers {
             match self.fingers.iter_mut().find(|f| f.position == better.position) {
                 Some(own) => {
@@ -194,7 +203,7 @@ pub fn identify(
     let only = |row: u64| options.only.as_ref().is_none_or(|rows| rows.binary_search(&row).is_ok());
     let admitted = |row: u64| row < limit && snapshot.is_live(row) && only(row) && !options.exclude.contains(&row);
 
-    let share = screen::shortlist_len(probe, limit, options.shortlist_min);
+    let share = shortlist_len(probe.screened.len(), limit, options.shortlist_min);
     let keep = screen::Keep { declared: share, swapped: options.swapped_max };
     let (declared, swapped) = screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?;
     for (row, _) in &declared {

@@ -60,6 +60,11 @@ impl<'a> Probe<'a> {
         Self { fingers, faces: prepared.faces.clone(), screened: order }
     }
 
+    /// The prints that are screened, by their place among the prepared ones.
+    pub fn screened(&self) -> &[usize] {
+        &self.screened
+    }
+
     /// Position and extractor of each print.
     pub fn prints(&self) -> impl Iterator<Item = (FingerPosition, &Extractor)> {
         self.fingers.iter().map(|f| (f.position, &f.extractor))

@@ -10,19 +10,6 @@ use crate::finger::screen::{ScreenBatch, ScreenScratch, normalised};
 use crate::gallery::{Block, GalleryError, Snapshot};
 use crate::template::FingerPosition;
 
-/// How many references the screen hands on: the fewer fingers it saw, the more.
-pub(super) fn shortlist_len(probe: &Probe<'_>, references: u64, min: usize) -> usize {
-    // One in so many. Fewer fingers separate less (DESIGN: misses at a penetration of 1e-4 are 16 % with one finger,
-    // 5 % with two, 0.7 % with four).
-    let one_in = match probe.screened.len() {
-        0 | 1 => 10,
-        2 => 50,
-        3 => 200,
-        _ => 1_000,
-    };
-    usize::try_from(references / one_in).unwrap_or(usize::MAX).max(min)
-}
-
 /// Which columns a probe finger is screened against.
 pub(super) fn columns_of(position: FingerPosition) -> Vec<FingerPosition> {
     if position == FingerPosition::UNKNOWN {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use duynhat_datasets::{EXTRACTOR, EncounterSettings, People, Settings};
-use duynhat_engine::evaluation::training::{SEED, comparable, folds, train};
+use duynhat_engine::evaluation::training::{SEED, comparable};
 use duynhat_engine::evaluation::{
-    CalibrationScore, CalibrationScores, LabelledPrint, calibrate, compare_all, enrol, fit_source,
+    CalibrationScore, CalibrationScores, LabelledPrint, calibrate, cross_validate, database_pairs, enrol, fit_source,
+    normalised_scores,
 };
 use duynhat_engine::face::{self, FaceCalibration};
 use duynhat_engine::finger::{
@@ -21,9 +22,12 @@ use rayon::prelude::*;
 
 use super::collection::{load_collections, read_model};
 use super::evaluate_face::read_subjects;
+use super::evaluate_finger::{Compared, floor, group, print};
 use super::inputs::read_faces;
 use super::{BadInput, print_table, progress};
 
+/// Rounds of the bootstrap behind the printed intervals.
+const ROUNDS: usize = 400;
 /// Strangers that each synthetic probe is compared with, at most.
 const STRANGERS_MAX: u64 = 400;
 /// Most embeddings: their pairs make 50 million.
@@ -41,7 +45,7 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Score each database with a model trained on the others: use it for the collections that the shipped model
-    /// was trained on, whose scores would flatter it.
+    /// was trained on, whose scores would flatter it. Also prints the error rates.
     #[arg(long)]
     cross_validate: bool,
     /// Another model than the shipped one.
@@ -80,19 +84,17 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     };
     let mut scores = CalibrationScores::new();
     if !args.folders.is_empty() {
-        let mut prints = load_collections(&args.folders)?.prints;
-        prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
+        let prints = load_collections(&args.folders)?.decoded();
         if args.cross_validate {
-            for fold in folds(&prints) {
-                let (mut tested, mut others) = (Vec::new(), Vec::new());
-                for (i, print) in prints.iter().enumerate() {
-                    if fold.binary_search(&(i as u32)).is_ok() { &mut tested } else { &mut others }.push(print.clone());
-                }
-                let model = train(&others, SEED)?.model;
-                collect(&model, &Cohort::expected(&model), &tested, &mut scores);
-            }
+            let found = cross_validate(&prints, SEED, true)?;
+            collect(&prints, &found.pairs, &found.scores, &mut scores);
+            let mut groups = group(&Compared::with(model, prints, found.pairs, floor(found.scores)));
+            groups.iter_mut().for_each(|group| group.finish(ROUNDS));
+            print(&groups);
         } else {
-            collect(model, &Cohort::expected(model), &prints, &mut scores);
+            let pairs = database_pairs(&prints);
+            let found = normalised_scores(model, &Cohort::expected(model), &enrol(model, &prints), &pairs);
+            collect(&prints, &pairs, &found, &mut scores);
         }
     }
     if let Some(count) = args.synthetic {
@@ -129,30 +131,13 @@ fn row(name: &str, source: &Source) -> Vec<String> {
     ]
 }
 
-fn collect(model: &Model, cohort: &Cohort, prints: &[LabelledPrint], scores: &mut CalibrationScores) {
-    let features = enrol(model, prints);
-    let statistics: Vec<CohortStatistics> = features
-        .par_iter()
-        .map(|f| f.as_ref().map_or(CohortStatistics::NONE, |f| cohort.statistics(model, f.view())))
-        .collect();
-    let weights: Vec<f32> =
-        features.iter().map(|f| f.as_ref().map_or(0.0, |f| evidence(f.view().minutiae()))).collect();
-    let mut pairs = Vec::new();
-    for (a, x) in prints.iter().enumerate() {
-        for (b, y) in prints.iter().enumerate().skip(a + 1) {
-            // The same image seen by two extractors is no second impression.
-            let same_image = x.finger == y.finger && x.impression == y.impression;
-            if x.database() == y.database() && !same_image && comparable(x, y).is_some() {
-                pairs.push((a as u32, b as u32));
-            }
-        }
-    }
+fn collect(prints: &[LabelledPrint], pairs: &[(u32, u32)], found: &[Option<f32>], scores: &mut CalibrationScores) {
+    let weights: Vec<f32> = prints.iter().map(|p| evidence(p.template.minutiae())).collect();
     let mut groups = BTreeMap::new();
-    for (comparison, &(a, b)) in compare_all(model, &features, &pairs).iter().zip(&pairs) {
+    for (&score, &(a, b)) in found.iter().zip(pairs) {
         let (a, b) = (a as usize, b as usize);
         let (x, y) = (&prints[a], &prints[b]);
-        let Some(comparison) = comparison else { continue };
-        let score = normalise(comparison.score, statistics[a], statistics[b]);
+        let Some(score) = score else { continue };
         let key = (x.template.extractor.as_str().to_owned(), y.template.extractor.as_str().to_owned());
         let next = groups.len() as u64;
         let group = encounters(x, y).map(|key| *groups.entry(key).or_insert(next));
@@ -184,7 +169,7 @@ fn synthetic(model: &Model, count: u64, seed: u64) -> Vec<CalibrationScore> {
         let of = |position: FingerPosition| {
             let template = fingers.iter().find(|f| f.position == position)?;
             let features = model.features(template).ok()?;
-            let statistics = cohort.statistics(model, features.view());
+            let statistics = cohort.statistics(features.view().minutiae());
             let evidence = evidence(features.view().minutiae());
             Some((features, statistics, evidence))
         };

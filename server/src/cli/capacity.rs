@@ -3,26 +3,22 @@
 use std::time::{Duration, Instant};
 
 use duynhat_datasets::People;
-use duynhat_engine::finger::cascade::{Cascade, FingerWorth, choose_first, keep_best};
-use duynhat_engine::finger::screen::{
-    ScreenBatch, ScreenParams, ScreenProbe, ScreenScratch, Tile, TileBuffer, normalised,
-};
+use duynhat_engine::finger::screen::{ScreenBatch, ScreenParams, ScreenProbe, ScreenScratch, Tile, TileBuffer};
 use duynhat_engine::finger::{CompareProbe, FingerFeatures, Model, Scratch, compare};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::template::{FingerPosition, FingerTemplate};
 use serde::Serialize;
 
+use super::capacity_cascade::{self, Loss};
 use super::capacity_faces::{self, FaceArgs};
 use super::{grouped, print_json, print_table};
 
 /// References of a gallery block.
 pub(super) const REFERENCES: usize = 256;
-/// Probe people, searched together.
-const PROBES: usize = 8;
 /// Probe fingers in a batch of the screen measurement.
 const BATCH: usize = 32;
 /// Fingers of a person.
-const FINGERS: usize = 10;
+pub(super) const FINGERS: usize = 10;
 /// Bytes that a stored print takes beside the screen's: per impression and per minutia (8 minutia, 32 code).
 const PRINT_BYTES: f64 = 24.0;
 const MINUTIA_BYTES: f64 = 40.0;
@@ -47,6 +43,8 @@ struct Report {
     compare_non_mated_per_s_core: f64,
     compare_mated_per_s_core: f64,
     cascade_people_per_s_core: f64,
+    cascade_probes: usize,
+    cascade_lost: usize,
     face_batch_comparisons_per_s: f64,
     face_single_probe_ms_per_million: f64,
     bytes_per_finger: f64,
@@ -85,6 +83,7 @@ impl Report {
             ("compare, non-mated/s/core", whole(self.compare_non_mated_per_s_core)),
             ("compare, mated/s/core", whole(self.compare_mated_per_s_core)),
             ("cascade, people/s/core", whole(self.cascade_people_per_s_core)),
+            ("cascade, lost against comparing everyone", format!("{} of {}", self.cascade_lost, self.cascade_probes)),
             ("faces in batches, comparisons/s", whole(self.face_batch_comparisons_per_s)),
             ("one face against a million, ms", format!("{:.2}", self.face_single_probe_ms_per_million)),
             ("bytes per finger", whole(self.bytes_per_finger)),
@@ -130,9 +129,9 @@ pub(super) fn rate(mut work: impl FnMut() -> usize) -> f64 {
     rates[ROUNDS / 2]
 }
 
-struct Sample {
+pub(super) struct Sample {
     templates: Vec<FingerTemplate>,
-    features: Vec<Option<FingerFeatures>>,
+    pub(super) features: Vec<Option<FingerFeatures>>,
 }
 
 fn sample(model: &Model, people: &People, who: std::ops::Range<u64>, position: FingerPosition, shot: u64) -> Sample {
@@ -167,11 +166,14 @@ fn measure(faces: &FaceArgs) -> anyhow::Result<(Report, String)> {
 
     let (mated, non_mated) = compare_rates(model, &columns[1], &people, positions[1])?;
     let faces = capacity_faces::measure(isa, faces)?;
+    let Loss { probes, lost } = capacity_cascade::loss(isa, &params, model)?;
     let report = Report {
         screen_comparisons_per_s_core: screen_rate(isa, &params, &columns[1], &tiles[1]),
         compare_non_mated_per_s_core: non_mated,
         compare_mated_per_s_core: mated,
-        cascade_people_per_s_core: cascade_rate(isa, &params, model, &people, &positions, &columns, &tiles, &empty),
+        cascade_people_per_s_core: capacity_cascade::rate(isa, &params, model, &people, &columns, &tiles),
+        cascade_probes: probes,
+        cascade_lost: lost,
         face_batch_comparisons_per_s: faces.batch_per_s,
         face_single_probe_ms_per_million: faces.single_ms_per_million,
         bytes_per_finger,
@@ -225,72 +227,4 @@ fn compare_rates(
         pairs.len()
     };
     Ok((rate(|| compared(0)), rate(|| compared(1))))
-}
-
-/// People of a block a second, for each probe person: the best fingers of everyone, then the others of who is left.
-#[allow(clippy::too_many_arguments)]
-fn cascade_rate(
-    isa: Isa,
-    params: &ScreenParams,
-    model: &Model,
-    people: &People,
-    positions: &[FingerPosition],
-    columns: &[Sample],
-    tiles: &[Tile<'_>],
-    empty: &FingerFeatures,
-) -> f64 {
-    let cascade = Cascade { keep_min: 0, ..Cascade::default() };
-    // Probe people who are in the block, later impressions.
-    let probes: Vec<Vec<ScreenProbe>> = (0..PROBES as u64)
-        .map(|who| {
-            let features = |&p: &FingerPosition| model.features(&people.person(who).finger(p, 3)).ok();
-            let probe = |p| ScreenProbe::new(features(p).as_ref().unwrap_or(empty).view(), params);
-            positions.iter().map(probe).collect()
-        })
-        .collect();
-    let first: Vec<Vec<usize>> = probes
-        .iter()
-        .map(|fingers| {
-            let worths: Vec<_> =
-                fingers.iter().map(|finger| FingerWorth { quality: 0, minutiae: finger.minutiae() }).collect();
-            choose_first(&worths, cascade.first_fingers)
-        })
-        .collect();
-    // The probe people of each column, batched.
-    let batches: Vec<(usize, Vec<usize>, ScreenBatch)> = (0..positions.len())
-        .map(|column| {
-            let who: Vec<usize> = (0..PROBES).filter(|&who| first[who].contains(&column)).collect();
-            let fingers: Vec<_> = who.iter().map(|&who| probes[who][column].clone()).collect();
-            (column, who, ScreenBatch::new(&fingers))
-        })
-        .collect();
-    let mut scratch = ScreenScratch::default();
-    let mut scores = Vec::new();
-    rate(|| {
-        let mut sums = vec![[0u32; REFERENCES]; PROBES];
-        for (column, who, batch) in &batches {
-            let tile = &tiles[*column];
-            scores.clear();
-            scores.resize(who.len() * REFERENCES, 0);
-            batch.screen(isa, tile, &mut scratch, &mut scores);
-            for (&who, scores) in who.iter().zip(scores.chunks_exact(REFERENCES)) {
-                let size = probes[who][*column].minutiae();
-                for (entry, (sum, &score)) in sums[who].iter_mut().zip(scores).enumerate() {
-                    *sum += normalised(score, size, tile.minutiae_of(entry).unwrap_or(0));
-                }
-            }
-        }
-        for ((fingers, first), sums) in probes.iter().zip(&first).zip(&mut sums) {
-            for entry in keep_best(sums, cascade.keep(REFERENCES)) {
-                let entry = entry as usize;
-                for (column, finger) in fingers.iter().enumerate().filter(|(column, _)| !first.contains(column)) {
-                    let Some(reference) = &columns[column].features[entry] else { continue };
-                    let score = finger.score(isa, reference.view());
-                    sums[entry] += normalised(score, finger.minutiae(), reference.view().codes().len() as u8);
-                }
-            }
-            std::hint::black_box(sums);
-        }
-        PROBES * REFERENCES
-    })
 }

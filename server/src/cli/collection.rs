@@ -5,17 +5,31 @@ use std::path::Path;
 use duynhat_datasets::collection::{Collection, Pattern};
 use duynhat_engine::evaluation::LabelledPrint;
 use duynhat_engine::finger::Model;
-use duynhat_engine::template::{DecodeOptions, Extractor, decode};
+use duynhat_engine::template::{DecodeOptions, Extractor, FingerPosition, FingerTemplate, decode};
 
 use super::BadInput;
 
-/// The prints of a folder and the names of what could not be decoded.
+/// The prints of some folders.
 #[derive(Default)]
 pub struct Loaded {
-    /// By name.
+    /// By name. What could not be decoded has no minutiae: every model refuses it, and it scores the minimum.
     pub prints: Vec<LabelledPrint>,
-    /// What was refused, labelled `<collection>`, finger, impression.
-    pub refused: Vec<(String, String, u32)>,
+}
+
+impl Loaded {
+    /// The prints that could be decoded, by collection, finger and impression: the order of the arguments does not
+    /// matter.
+    pub fn decoded(self) -> Vec<LabelledPrint> {
+        let mut prints = self.prints;
+        prints.retain(|p| !p.template.minutiae().is_empty());
+        sort(&mut prints);
+        prints
+    }
+}
+
+/// By collection, finger and impression.
+pub fn sort(prints: &mut [LabelledPrint]) {
+    prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
 }
 
 /// A model file.
@@ -39,23 +53,19 @@ pub fn load_collections<P: AsRef<Path>>(folders: &[P]) -> anyhow::Result<Loaded>
         let folder = folder.as_ref().canonicalize().unwrap_or_else(|_| folder.as_ref().to_owned());
         let collection = Collection::open(&folder, &pattern).map_err(|e| BadInput::error(e.to_string()))?;
         let extractor = collection.name.rsplit_once('-').map_or("", |(_, extractor)| extractor);
-        let options =
-            DecodeOptions { extractor: Extractor::new(extractor).unwrap_or_default(), ..DecodeOptions::default() };
+        let extractor = Extractor::new(extractor).unwrap_or_default();
+        let options = DecodeOptions { extractor: extractor.clone(), ..DecodeOptions::default() };
         let records = collection.load(|_, bytes| decode(bytes, &options))?;
         for (entry, record) in collection.entries.iter().zip(records) {
             let (finger, impression) = (entry.name.subject.clone(), entry.name.impression.unwrap_or(0));
-            match record.map(|r| r.views.into_iter().next()) {
-                Ok(Some(view)) => loaded.prints.push(LabelledPrint {
-                    collection: collection.name.clone(),
-                    finger,
-                    impression,
-                    template: view.template,
-                }),
+            let template = match record.map(|r| r.views.into_iter().next()) {
+                Ok(Some(view)) => view.template,
                 Ok(None) | Err(_) => {
                     eprintln!("{}: refused", entry.path.display());
-                    loaded.refused.push((collection.name.clone(), finger, impression));
+                    FingerTemplate::new(FingerPosition::UNKNOWN, 0, 1, 1, extractor.clone(), Vec::new())?
                 }
-            }
+            };
+            loaded.prints.push(LabelledPrint { collection: collection.name.clone(), finger, impression, template });
         }
     }
     Ok(loaded)

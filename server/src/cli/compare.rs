@@ -56,7 +56,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let (own, other) = (features(&probe, &args.probe)?, features(&reference, &args.reference)?);
     let prepared = CompareProbe::new(models.model, own.view());
     let (comparison, pairs) = compare_pairs(&prepared, other.view(), &mut Scratch::new());
-    let statistics = |f: &duynhat_engine::finger::FingerFeatures| models.cohort.statistics(models.model, f.view());
+    let statistics = |f: &duynhat_engine::finger::FingerFeatures| models.cohort.statistics(f.view().minutiae());
     let score = normalise(comparison.score, statistics(&own), statistics(&other));
     let least = evidence(own.view().minutiae()).min(evidence(other.view().minutiae()));
     let llr = models.calibration.llr(score, probe.extractor.as_str(), reference.extractor.as_str(), least);

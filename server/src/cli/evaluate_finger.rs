@@ -1,6 +1,6 @@
 //! `duynhat evaluate finger`: every pair of labelled prints compared, the scores, and a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use duynhat_engine::evaluation::rates::LabelledScore;
-use duynhat_engine::evaluation::training::{comparable, comparison_pairs};
-use duynhat_engine::evaluation::{LabelledPrint, compare_all, enrol};
+use duynhat_engine::evaluation::training::{SEED, comparable, comparison_pairs};
+use duynhat_engine::evaluation::{LabelledPrint, cross_validate, enrol, normalised_scores};
 use duynhat_engine::finger::screen::{ScreenParams, ScreenProbe, TileBuffer, normalised, screen};
-use duynhat_engine::finger::{Cohort, CohortStatistics, FingerFeatures, Model, normalise};
+use duynhat_engine::finger::{Cohort, FingerFeatures, Model};
 use duynhat_engine::kernel::Isa;
 use rayon::prelude::*;
 
 use super::BadInput;
-use super::collection::{load_collections, read_model};
+use super::collection::{load_collections, read_model, sort};
 use super::report::{Cascade, Group, page};
 
 /// What a print that can't be enrolled scores against everything.
@@ -35,9 +35,14 @@ pub struct EvaluateFingerArgs {
     #[arg(long, default_value = "default", value_parser = ["default", "none"])]
     cohort: String,
     /// Instead of pairs within collections: every print of A against every print of B; the same names are the same
-    /// fingers, the same impression of both is left out.
-    #[arg(long, num_args = 2, value_names = ["A=DIR", "B=DIR"])]
+    /// fingers, the same impression of both is left out. May be given several times: the pairs are pooled.
+    #[arg(long, num_args = 2, value_names = ["A=DIR", "B=DIR"], conflicts_with = "folders")]
     cross: Vec<String>,
+    /// Compare each database with a model trained on the others instead of the shipped one: what error the method
+    /// makes on collections it has not seen, told by those that it has. Within collections, and between the extractors
+    /// of a database. Slow: a training for each database.
+    #[arg(long, conflicts_with_all = ["cross", "model"])]
+    cross_validate: bool,
     /// Another model than the shipped one.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -61,43 +66,44 @@ pub fn run(args: &EvaluateFingerArgs) -> anyhow::Result<()> {
     };
     let cohort = &if args.cohort == "none" { Cohort::none() } else { Cohort::expected(model) };
     let crossed = parse_cross(&args.cross)?;
-    let folders: &[PathBuf] = if crossed.is_empty() { &args.folders } else { &crossed };
-    if folders.is_empty() {
-        return Err(BadInput::error("no folder given"));
-    }
-    let loaded = load_collections(folders)?;
-    let prints = loaded.prints;
-    let features = enrol(model, &prints);
-    let statistics: Vec<CohortStatistics> = features
-        .par_iter()
-        .map(|f| f.as_ref().map_or(CohortStatistics::NONE, |f| cohort.statistics(model, f.view())))
-        .collect();
-    let pairs = if crossed.is_empty() { comparison_pairs(&prints) } else { cross_pairs(&prints) };
-    let scores: Vec<f32> = compare_all(model, &features, &pairs)
-        .iter()
-        .zip(&pairs)
-        .map(|(c, &(a, b))| {
-            c.map_or(SCORE_REFUSED, |c| normalise(c.score, statistics[a as usize], statistics[b as usize]))
-        })
-        .collect();
+    let (compared, what) = if args.cross_validate {
+        let mut prints = load_collections(&args.folders)?.prints;
+        sort(&mut prints);
+        let found = cross_validate(&prints, SEED, !cohort.is_empty())?;
+        let what = format!("{} models, each trained without the databases that it is tested on", found.models);
+        (Compared::with(model, prints, found.pairs, floor(found.scores)), what)
+    } else if crossed.is_empty() {
+        if args.folders.is_empty() {
+            return Err(BadInput::error("no folder given"));
+        }
+        let prints = load_collections(&args.folders)?.prints;
+        let pairs = comparison_pairs(&prints);
+        (Compared::new(model, cohort, prints, pairs), format!("model {}", model.id()))
+    } else {
+        let mut all = Compared::default();
+        for [a, b] in &crossed {
+            let mut prints = load_collections(&[a])?.prints;
+            let first = prints.len();
+            prints.extend(load_collections(&[b])?.prints);
+            let pairs = cross_pairs(&prints, first);
+            all.append(Compared::new(model, cohort, prints, pairs));
+        }
+        (all, format!("model {}", model.id()))
+    };
 
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    write_scores(&args.out, &prints, &pairs, &scores, &loaded.refused, crossed.is_empty())?;
-    let mut groups = group(&prints, &pairs, &scores);
+    write_scores(&args.out, &compared)?;
+    let mut groups = group(&compared);
     for group in &mut groups {
-        let refused = loaded.refused.iter().filter(|r| group.holds(&r.0)).count();
-        let degenerate =
-            prints.iter().zip(&features).filter(|(p, f)| f.is_none() && group.holds(&p.collection)).count();
-        group.refused = refused + degenerate;
         group.finish(args.rounds);
     }
-    let cascade = if crossed.is_empty() { cascade(model, &prints, &features) } else { Cascade::default() };
+    let within = crossed.is_empty() && !args.cross_validate;
+    let cascade = if within { cascade(model, &compared.prints, &compared.features) } else { Cascade::default() };
     let settings = format!(
-        "model {}, cohort {}, {} prints, {} comparisons",
-        model.id(),
+        "{what}, cohort {}, {} prints, {} comparisons",
         if cohort.is_empty() { "none" } else { cohort.id() },
-        prints.len(),
-        pairs.len()
+        compared.prints.len(),
+        compared.pairs.len()
     );
     let path = args.out.join("report.html");
     fs::write(&path, page(&settings, &groups, &cascade)?).with_context(|| path.display().to_string())?;
@@ -105,21 +111,56 @@ pub fn run(args: &EvaluateFingerArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn parse_cross(cross: &[String]) -> anyhow::Result<Vec<PathBuf>> {
-    cross
-        .iter()
-        .map(|side| match side.split_once('=') {
-            Some((_, folder)) => Ok(PathBuf::from(folder)),
-            None => Err(BadInput::error(format!("--cross: `{side}`; expected NAME=DIR"))),
-        })
-        .collect()
+/// What was compared, and the scores.
+#[derive(Default)]
+pub(super) struct Compared {
+    prints: Vec<LabelledPrint>,
+    features: Vec<Option<FingerFeatures>>,
+    pairs: Vec<(u32, u32)>,
+    scores: Vec<f32>,
 }
 
-fn cross_pairs(prints: &[LabelledPrint]) -> Vec<(u32, u32)> {
-    let Some(first) = prints.first().map(|p| p.collection.clone()) else { return Vec::new() };
+impl Compared {
+    fn new(model: &Model, cohort: &Cohort, prints: Vec<LabelledPrint>, pairs: Vec<(u32, u32)>) -> Self {
+        let features = enrol(model, &prints);
+        let scores = floor(normalised_scores(model, cohort, &features, &pairs));
+        Self { prints, features, pairs, scores }
+    }
+
+    /// Scores that were made elsewhere; the model says which prints are refused.
+    pub(super) fn with(model: &Model, prints: Vec<LabelledPrint>, pairs: Vec<(u32, u32)>, scores: Vec<f32>) -> Self {
+        let features = enrol(model, &prints);
+        Self { prints, features, pairs, scores }
+    }
+
+    /// Pools two comparisons.
+    fn append(&mut self, mut other: Self) {
+        let first = self.prints.len() as u32;
+        self.pairs.extend(other.pairs.iter().map(|&(a, b)| (first + a, first + b)));
+        self.prints.append(&mut other.prints);
+        self.features.append(&mut other.features);
+        self.scores.append(&mut other.scores);
+    }
+}
+
+/// A pair with a print that can't be enrolled scores the minimum.
+pub(super) fn floor(scores: Vec<Option<f32>>) -> Vec<f32> {
+    scores.into_iter().map(|score| score.unwrap_or(SCORE_REFUSED)).collect()
+}
+
+fn parse_cross(cross: &[String]) -> anyhow::Result<Vec<[PathBuf; 2]>> {
+    let folder = |side: &String| match side.split_once('=') {
+        Some((_, folder)) => Ok(PathBuf::from(folder)),
+        None => Err(BadInput::error(format!("--cross: `{side}`; expected NAME=DIR"))),
+    };
+    cross.chunks_exact(2).map(|pair| Ok([folder(&pair[0])?, folder(&pair[1])?])).collect()
+}
+
+/// Every print of the first side (the first `first` prints) against every one of the second.
+fn cross_pairs(prints: &[LabelledPrint], first: usize) -> Vec<(u32, u32)> {
     let mut out = Vec::new();
-    for (a, x) in prints.iter().enumerate().filter(|(_, p)| p.collection == first) {
-        for (b, y) in prints.iter().enumerate().filter(|(_, p)| p.collection != first) {
+    for (a, x) in prints[..first].iter().enumerate() {
+        for (b, y) in prints.iter().enumerate().skip(first) {
             if x.finger != y.finger || x.impression != y.impression {
                 out.push((a as u32, b as u32));
             }
@@ -128,38 +169,25 @@ fn cross_pairs(prints: &[LabelledPrint]) -> Vec<(u32, u32)> {
     out
 }
 
-/// Every pair has a row; what could not be decoded scores the minimum against its whole collection.
-fn write_scores(
-    out: &Path,
-    prints: &[LabelledPrint],
-    pairs: &[(u32, u32)],
-    scores: &[f32],
-    refused: &[(String, String, u32)],
-    within: bool,
-) -> anyhow::Result<()> {
+/// Every pair has a row.
+fn write_scores(out: &Path, compared: &Compared) -> anyhow::Result<()> {
     let path = out.join("scores.csv");
     let file = fs::File::create(&path).with_context(|| path.display().to_string())?;
     let mut file = std::io::BufWriter::new(file);
     writeln!(file, "a,b,score")?;
-    for (&(a, b), score) in pairs.iter().zip(scores) {
-        writeln!(file, "{},{},{score}", prints[a as usize].name(), prints[b as usize].name())?;
-    }
-    let name = |r: &(String, String, u32)| format!("{}/{}_{}", r.0, r.1, r.2);
-    for (k, r) in refused.iter().enumerate() {
-        let same = |collection: &str| (collection == r.0) == within;
-        let others = prints.iter().filter(|p| same(&p.collection)).map(LabelledPrint::name);
-        for other in others.chain(refused[k + 1..].iter().filter(|o| same(&o.0)).map(name)) {
-            writeln!(file, "{},{other},{SCORE_REFUSED}", name(r))?;
-        }
+    let name = |index: u32| compared.prints[index as usize].name();
+    for (&(a, b), score) in compared.pairs.iter().zip(&compared.scores) {
+        writeln!(file, "{},{},{score}", name(a), name(b))?;
     }
     Ok(file.flush()?)
 }
 
-/// A group a collection, one an extractor that has several, one of all.
-fn group(prints: &[LabelledPrint], pairs: &[(u32, u32)], scores: &[f32]) -> Vec<Group> {
+/// A group a collection or pair of them, one a pair of extractors and family of databases, one a pair of extractors, one
+/// of all; the pools only where there are several.
+pub(super) fn group(compared: &Compared) -> Vec<Group> {
+    let Compared { prints, features, pairs, scores } = compared;
     let mut groups: BTreeMap<(u8, String), Group> = BTreeMap::new();
-    let mut collections: Vec<&str> = prints.iter().map(|p| p.collection.as_str()).collect();
-    collections.dedup();
+    let mut parts: BTreeMap<(u8, String), BTreeSet<String>> = BTreeMap::new();
     for (&(a, b), &score) in pairs.iter().zip(scores) {
         let (x, y) = (&prints[a as usize], &prints[b as usize]);
         let extractors = if x.template.extractor == y.template.extractor {
@@ -172,10 +200,14 @@ fn group(prints: &[LabelledPrint], pairs: &[(u32, u32)], scores: &[f32]) -> Vec<
         } else {
             format!("{} against {}", x.collection, y.collection)
         };
-        for key in [(0, own), (1, format!("all {extractors}")), (2, "all".to_owned())] {
+        let family = format!("{} {extractors}", x.family());
+        for key in [(0, own.clone()), (1, family), (2, format!("all {extractors}")), (3, "all".to_owned())] {
             let group = groups.entry(key.clone()).or_insert_with(|| Group::new(&key.1));
-            group.member(&x.collection);
-            group.member(&y.collection);
+            if parts.get(&key).is_none_or(|p| !p.contains(&own)) {
+                parts.entry(key.clone()).or_default().insert(own.clone());
+            }
+            let without = [a, b].into_iter().filter(|&print| features[print as usize].is_none());
+            group.refused.extend(without);
             let same = comparable(x, y);
             let named = |p: &LabelledPrint| format!("{}/{}", p.database(), p.finger);
             let (fa, fb) = (group.finger(&named(x)), group.finger(&named(y)));
@@ -186,8 +218,18 @@ fn group(prints: &[LabelledPrint], pairs: &[(u32, u32)], scores: &[f32]) -> Vec<
             }
         }
     }
-    let one_each = groups.keys().filter(|k| k.0 == 0).count() < 2;
-    groups.into_iter().filter(|((level, _), _)| *level == 0 || !one_each).map(|(_, group)| group).collect()
+    // A pool of the same parts as a smaller one is that one again.
+    let mut shown: Vec<BTreeSet<String>> = Vec::new();
+    groups
+        .into_iter()
+        .filter(|(key, _)| {
+            let own = parts.remove(key).unwrap_or_default();
+            let new = !shown.contains(&own);
+            shown.push(own);
+            new
+        })
+        .map(|(_, group)| group)
+        .collect()
 }
 
 /// How often the mated reference is among the share of a collection that the screen ranks highest.
@@ -232,15 +274,19 @@ fn cascade(model: &Model, prints: &[LabelledPrint], features: &[Option<FingerFea
     cascade
 }
 
-fn print(groups: &[Group]) {
+pub(super) fn print(groups: &[Group]) {
     let mut rows = vec![
         ["collection", "mated", "non-mated", "refused", "EER %", "FNMR@1e-2 %", "@1e-3 %", "@1e-4 %"]
             .map(String::from)
             .to_vec(),
     ];
     for group in groups {
-        let mut row =
-            vec![group.name.clone(), group.mated.to_string(), group.non_mated.to_string(), group.refused.to_string()];
+        let mut row = vec![
+            group.name.clone(),
+            group.mated.to_string(),
+            group.non_mated.to_string(),
+            group.refused.len().to_string(),
+        ];
         row.extend(group.figures().iter().map(|(value, low, high)| {
             let mut text = String::new();
             let _ = write!(text, "{:.2} ({:.2}-{:.2})", 100.0 * value, 100.0 * low, 100.0 * high);

@@ -32,6 +32,8 @@ enum GalleryCommand {
     Restore(super::backup::RestoreArgs),
     /// Writes every live reference as one JSON document a line.
     Export(super::export::ExportArgs),
+    /// Learns from the gallery's own prints what strangers score, for whoever is enrolled from now on.
+    FreezeCohort(super::cohort::FreezeArgs),
     /// Says which erasures wait to be carried out; with --now carries them out.
     Erase(super::upkeep::EraseArgs),
 }
@@ -59,6 +61,7 @@ pub fn run(args: &GalleryArgs) -> anyhow::Result<()> {
         GalleryCommand::Backup(args) => super::backup::make(args),
         GalleryCommand::Restore(args) => super::backup::restore(args),
         GalleryCommand::Export(args) => super::export::run(args),
+        GalleryCommand::FreezeCohort(args) => super::cohort::freeze(args),
         GalleryCommand::Erase(args) => super::upkeep::erase(args),
     }
 }

@@ -87,8 +87,9 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
     if !(1..=1_000).contains(&args.candidates_max) {
         return Err(BadInput::error(format!("--candidates-max {}: expected 1 to 1000", args.candidates_max)));
     }
-    let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
+    let mut models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
     let gallery = super::open_folder(&args.data, &models)?;
+    models.set_cohort(&gallery.cohort);
     if let Some(path) = &args.faces {
         return faces(args, path, &models, &gallery.snapshot);
     }

@@ -15,13 +15,12 @@ pub struct Group {
     pub scores: Vec<LabelledScore>,
     /// Pairs whose labels don't say the truth: in the scores, not in the figures.
     pub unlabelled: usize,
-    /// Prints that could not be enrolled.
-    pub refused: usize,
+    /// Prints that could not be decoded or enrolled, by index.
+    pub refused: BTreeSet<u32>,
     /// Mated comparisons.
     pub mated: usize,
     /// Non-mated comparisons.
     pub non_mated: usize,
-    members: BTreeSet<String>,
     fingers: HashMap<String, u32>,
     sorted: Scores,
     summary: Summary,
@@ -35,27 +34,14 @@ impl Group {
             name: name.to_owned(),
             scores: Vec::new(),
             unlabelled: 0,
-            refused: 0,
+            refused: BTreeSet::new(),
             mated: 0,
             non_mated: 0,
-            members: BTreeSet::new(),
             fingers: HashMap::new(),
             sorted: Scores::default(),
             summary: Summary::default(),
             interval: (Summary::default(), Summary::default()),
         }
-    }
-
-    /// The collection is part of it.
-    pub fn member(&mut self, collection: &str) {
-        if !self.members.contains(collection) {
-            self.members.insert(collection.to_owned());
-        }
-    }
-
-    /// Whether the collection is part of it.
-    pub fn holds(&self, collection: &str) -> bool {
-        self.members.contains(collection)
     }
 
     /// The number of the finger so named.
@@ -120,7 +106,7 @@ pub fn page(settings: &str, groups: &[Group], cascade: &Cascade) -> anyhow::Resu
             escape(&group.name),
             group.mated,
             group.non_mated,
-            group.refused
+            group.refused.len()
         );
         for (value, low, high) in group.figures() {
             let _ = write!(

@@ -45,9 +45,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
 }
 
 fn run_finger(args: &FingerArgs) -> anyhow::Result<()> {
-    let mut prints = load_collections(&args.folders)?.prints;
-    // The order of the arguments does not matter.
-    prints.sort_by(|a, b| (&a.collection, &a.finger, a.impression).cmp(&(&b.collection, &b.finger, b.impression)));
+    let prints = load_collections(&args.folders)?.decoded();
     let trained = train(&prints, args.seed)?;
     write(&args.out, &trained.model.to_bytes())?;
     println!(

@@ -44,6 +44,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     }
     let biometrics = Biometrics::new(prints, Vec::new(), Vec::new()).map_err(|e| BadInput::error(e.to_string()))?;
     let gallery = super::open_folder(&args.data, &models)?;
+    models.set_cohort(&gallery.cohort);
     let snapshot = &gallery.snapshot;
     let mut rows = Vec::new();
     for row in 0..snapshot.rows() {

@@ -7,6 +7,7 @@ mod erasure;
 
 use std::path::Path;
 
+use duynhat_engine::finger::COHORT_WEIGHTS;
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
 use duynhat_engine::log::{Erased, Event, PolicyAdopted, Record, RegistryDigest};
 use duynhat_engine::template::{FingerRule, Outcome};
@@ -53,6 +54,7 @@ CREATE TABLE IF NOT EXISTS captures(station TEXT NOT NULL, operator TEXT NOT NUL
 CREATE TABLE IF NOT EXISTS minors(position INTEGER PRIMARY KEY, age INTEGER NOT NULL, time_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS adopted(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, policy TEXT NOT NULL,
     calibration TEXT NOT NULL, face_calibration TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cohorts(position INTEGER PRIMARY KEY, weights BLOB NOT NULL);
 ";
 
 const PENDING: i64 = 0;
@@ -489,6 +491,22 @@ impl Registry {
         Ok(row.optional()?)
     }
 
+    /// The weights of the cohort that was frozen last before a position.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn cohort_before(&self, position: u64) -> Result<Option<[f32; COHORT_WEIGHTS]>, RegistryError> {
+        let mut query = self
+            .db
+            .prepare_cached("SELECT weights FROM cohorts WHERE position < ?1 ORDER BY position DESC LIMIT 1")?;
+        let position = i64::try_from(position).unwrap_or(i64::MAX);
+        let bytes: Option<Vec<u8>> = query.query_row([position], |r| r.get(0)).optional()?;
+        Ok(bytes.filter(|b| b.len() == 4 * COHORT_WEIGHTS).map(|bytes| {
+            let mut weights = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            std::array::from_fn(|_| weights.next().unwrap_or(0.0))
+        }))
+    }
+
     /// Missing fingers by station and operator, the highest rate first; more than `max` are over the limit.
     ///
     /// # Errors
@@ -615,6 +633,10 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
                 p.calibration,
                 p.face_calibration
             ])?;
+        }
+        Event::CohortFrozen(c) => {
+            let weights: Vec<u8> = c.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+            tx.prepare_cached("INSERT OR REPLACE INTO cohorts VALUES(?1, ?2)")?.execute(params![position, weights])?;
         }
         Event::SecondApproval(a) => {
             tx.prepare_cached("INSERT OR IGNORE INTO approvals VALUES(?1, ?2, ?3)")?.execute(params![

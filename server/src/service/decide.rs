@@ -46,6 +46,13 @@ pub struct Models {
 }
 
 impl Models {
+    /// Normalises probes by this cohort from now on. The few cohorts of a process stay until it ends.
+    pub fn set_cohort(&mut self, cohort: &Cohort) {
+        if self.cohort != cohort {
+            self.cohort = Box::leak(Box::new(cohort.clone()));
+        }
+    }
+
     /// For the search.
     pub fn matcher(&self) -> Matcher<'_> {
         Matcher {
@@ -177,8 +184,7 @@ impl Job {
         }
         let options = SearchOptions { rows_before, include, exclude, ..SearchOptions::default() };
         let mut found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
-        let mut minors =
-            shared.registry().minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
+        let mut minors = registry.minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
         minors.retain(|minor| !distinct.contains(&minor.position));
         if !minors.is_empty() && !self.captured.fingers.is_empty() {
             let growth = Growth {

@@ -15,9 +15,7 @@ use std::sync::Arc;
 use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::gallery::{FolderLock, Gallery, GalleryError, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
-use duynhat_engine::log::{
-    Created, Event, EventLog, FileJournal, JournalReader, LogError, Record, RegistryDigest, redact, segment,
-};
+use duynhat_engine::log::{CohortFrozen, Created, Event, EventLog, FileJournal, JournalReader, LogError, Record, RegistryDigest, redact, segment,};
 use duynhat_engine::storage::{self, Storage};
 
 use super::key::PseudonymKey;
@@ -73,6 +71,9 @@ pub enum FolderError {
         /// The last position in the log.
         last: u64,
     },
+    /// No normalisation is no cohort that could be frozen.
+    #[error("a cohort without weights can't be frozen")]
+    NoCohort,
     /// The gallery in the log was made with another model.
     #[error("the gallery was made with fingerprint model {found}; this build has {expected}")]
     Model {
@@ -88,6 +89,7 @@ pub struct Folder {
     pub(super) journal: FileJournal,
     pub(super) gallery: Gallery,
     pub(super) registry: Registry,
+    cohort: Cohort,
     dir: PathBuf,
     repaired: Vec<String>,
     /// Position of the last registry digest in the log.
@@ -213,24 +215,34 @@ impl Folder {
             return Err(FolderError::Ahead { path, applied, last });
         }
         let from = gallery.replay_from().min(registry_applied + 1);
+        let before = registry.cohort_before(from)?;
+        let mut cohort = before.map_or_else(|| cohort.clone(), |weights| Cohort::frozen(model, weights));
         let mut reader = JournalReader::open(&logs, from)?;
         loop {
             let records = reader.by_ref().take(REPLAY_BATCH).collect::<Result<Vec<_>, _>>()?;
             let Some(last) = records.last().map(|r| r.position) else { break };
             registry.apply(&records)?;
-            let rest = records.into_iter().filter(|r| r.position >= gallery.replay_from()).collect();
-            projection::apply(&mut gallery, Applicable::prepare(rest, model, cohort)?)?;
+            // What the gallery has already counts all the same where it freezes a cohort.
+            let behind = |r: &Record| r.position >= gallery.replay_from() || matches!(r.event, Event::CohortFrozen(_));
+            let rest = records.into_iter().filter(behind).collect();
+            projection::apply(&mut gallery, Applicable::prepare(rest, model, &mut cohort)?)?;
             gallery.publish(last);
             if gallery.wants_flush() {
                 gallery.flush(last)?;
             }
         }
         gallery.publish(journal.last_position());
+        // What was made anew is not made anew again: a server that is killed again and again must not start ever slower.
+        if gallery.could_flush()
+            && let Err(error) = gallery.flush(journal.last_position())
+        {
+            tracing::warn!(%error, "the gallery's files could not be written; the log is safe");
+        }
         if let Some(position) = registry.disagreed().first() {
             tracing::warn!(position, "the registry made from the log is not the one that the log's digest was made of");
         }
         let digest_at = if last_digest.is_some() { journal.last_position() } else { 0 };
-        Ok(Self { dir: dir.to_owned(), journal, gallery, registry, repaired, digest_at, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), journal, gallery, registry, cohort, repaired, digest_at, _lock: lock })
     }
 
     /// What had to be made anew when the folder was opened, in words.
@@ -280,6 +292,23 @@ impl Folder {
         Ok(position)
     }
 
+    /// The cohort in force at the log's end.
+    pub fn cohort(&self) -> &Cohort {
+        &self.cohort
+    }
+
+    /// Normalises what is enrolled from here on by `cohort`, learned from prints of the references at `members`.
+    ///
+    /// # Errors
+    /// The log or a projection; a cohort without weights.
+    pub fn freeze_cohort(&mut self, cohort: &Cohort, members: Vec<u64>) -> Result<u64, FolderError> {
+        let Some(weights) = cohort.weights() else { return Err(FolderError::NoCohort) };
+        let frozen = CohortFrozen { time_ms: super::now_ms(), cohort: cohort.id().to_owned(), members, weights };
+        let position = self.append_event(Event::CohortFrozen(frozen))?;
+        self.cohort = cohort.clone();
+        Ok(position)
+    }
+
     /// The gallery's id.
     pub fn gallery_id(&self) -> [u8; 16] {
         self.journal.gallery()
@@ -310,6 +339,8 @@ pub struct ReadOnly {
     pub snapshot: Arc<Snapshot>,
     /// Last position applied.
     pub position: u64,
+    /// The cohort in force there.
+    pub cohort: Cohort,
 }
 
 impl ReadOnly {
@@ -321,17 +352,37 @@ impl ReadOnly {
         let logs = log_dir(dir);
         let id = check_created(&logs, model)?;
         let mut gallery = Gallery::open(&gallery_dir(dir), id, model.id(), false)?;
+        let mut cohort = cohort_before(dir, gallery.replay_from(), model, cohort)?;
         let mut reader = JournalReader::open(&logs, gallery.replay_from())?;
         let mut position = gallery.replay_from() - 1;
         loop {
             let records = reader.by_ref().take(REPLAY_BATCH).collect::<Result<Vec<_>, _>>()?;
             let Some(last) = records.last().map(|r| r.position) else { break };
             position = last;
-            projection::apply(&mut gallery, Applicable::prepare(records, model, cohort)?)?;
+            projection::apply(&mut gallery, Applicable::prepare(records, model, &mut cohort)?)?;
         }
         gallery.publish(position);
-        Ok(Self { snapshot: gallery.published().load_full(), position })
+        Ok(Self { snapshot: gallery.published().load_full(), position, cohort })
     }
+}
+
+/// The cohort in force at a position: as the registry says where it has come so far, else as the log says.
+fn cohort_before(dir: &Path, position: u64, model: &Model, shipped: &Cohort) -> Result<Cohort, FolderError> {
+    let path = registry_path(dir);
+    if position > 1 && path.exists() {
+        let registry = Registry::open_read_only(&path)?;
+        if registry.applied()? + 1 >= position {
+            let weights = registry.cohort_before(position)?;
+            return Ok(weights.map_or_else(|| shipped.clone(), |weights| Cohort::frozen(model, weights)));
+        }
+    }
+    let mut cohort = shipped.clone();
+    for record in JournalReader::open(&log_dir(dir), 1)?.take(usize::try_from(position - 1).unwrap_or(usize::MAX)) {
+        if let Event::CohortFrozen(frozen) = record?.event {
+            cohort = Cohort::frozen(model, frozen.weights);
+        }
+    }
+    Ok(cohort)
 }
 
 fn check_created(logs: &Path, model: &Model) -> Result<[u8; 16], FolderError> {

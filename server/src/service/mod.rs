@@ -164,6 +164,7 @@ impl Service {
         let storage = options.storage.clone();
         let remake = Remake::default();
         let mut folder = pool.install(|| Folder::open_in(storage, dir, models.model, models.cohort, remake))?;
+        models.set_cohort(folder.cohort());
         let policy = adopt(&mut folder, &mut models, &options)?;
         let registry = Registry::open_to_read(&registry_path(dir), folder.gallery_id())?;
         let pending = registry.pending()?;

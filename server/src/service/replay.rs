@@ -236,7 +236,10 @@ impl Fold {
         }
         self.registry.apply(&records)?;
         let models = &self.shared.models;
-        let applicable = self.shared.pool.install(|| Applicable::prepare(records, models.model, models.cohort))?;
+        let mut cohort = models.cohort.clone();
+        let prepare = || Applicable::prepare(records, models.model, &mut cohort);
+        let applicable = self.shared.pool.install(prepare)?;
+        self.shared.models.set_cohort(&cohort);
         let gallery = &mut self.gallery;
         self.shared.pool.install(|| projection::apply(gallery, applicable))?;
         self.gallery.publish(last);

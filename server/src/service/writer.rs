@@ -26,6 +26,8 @@ const GROUP_MAX: usize = 512;
 const SETTLE_AFTER: Duration = Duration::from_millis(20);
 /// How often a full disk is asked whether there is room again.
 const ROOM_PROBE: Duration = Duration::from_millis(500);
+/// With nothing to do for this long, fewer blocks are worth a flush too: a crash then costs less to follow up.
+const FLUSH_WHEN_IDLE: Duration = Duration::from_secs(1);
 /// After a flush that failed, the next one waits for this long.
 const FLUSH_AGAIN: Duration = Duration::from_secs(10);
 
@@ -127,14 +129,15 @@ pub(super) struct Writer<'a> {
     behind: Option<Behind>,
     flushing: Option<std::thread::JoinHandle<Flushed>>,
     flush_after: Instant,
+    served: Instant,
     settled: bool,
 }
 
 /// Runs until [`Command::Close`] or until every sender is gone.
 pub(super) fn run(folder: Folder, shared: &Arc<Shared>, commands: &Receiver<Command>) {
-    let flush_after = Instant::now();
+    let (flush_after, served) = (Instant::now(), Instant::now());
     let (deferred, behind, flushing) = (Vec::new(), None, None);
-    let mut writer = Writer { folder, shared, deferred, behind, flushing, flush_after, settled: false };
+    let mut writer = Writer { folder, shared, deferred, behind, flushing, flush_after, served, settled: false };
     let mut open = true;
     while open {
         let waiting = match writer.wait(commands) {
@@ -147,8 +150,9 @@ pub(super) fn run(folder: Folder, shared: &Arc<Shared>, commands: &Receiver<Comm
         };
         open = !waiting.iter().any(|command| matches!(command, Command::Close));
         writer.serve(waiting);
+        writer.served = Instant::now();
         writer.collect_flush(false);
-        writer.start_flush();
+        writer.start_flush(writer.folder.gallery.wants_flush());
     }
     writer.close();
 }
@@ -161,7 +165,7 @@ impl Writer<'_> {
     fn wait(&self, commands: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
         if !self.settled || self.flushing.is_some() {
             commands.recv_timeout(SETTLE_AFTER)
-        } else if self.is_full() || self.folder.gallery.wants_flush() {
+        } else if self.is_full() || self.folder.gallery.could_flush() {
             commands.recv_timeout(ROOM_PROBE)
         } else {
             commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -185,7 +189,8 @@ impl Writer<'_> {
         if self.shared.closing.load(Ordering::Acquire) {
             self.let_go();
         }
-        self.start_flush();
+        let idle = self.served.elapsed() >= FLUSH_WHEN_IDLE;
+        self.start_flush(idle && self.folder.gallery.could_flush());
     }
 
     fn settle(&mut self) {
@@ -228,9 +233,9 @@ impl Writer<'_> {
     }
 
     /// Writes whole blocks on a thread of their own: neither checks nor searches wait for it.
-    fn start_flush(&mut self) {
+    fn start_flush(&mut self, wanted: bool) {
         let gallery = &mut self.folder.gallery;
-        if self.flushing.is_some() || !gallery.wants_flush() || Instant::now() < self.flush_after {
+        if self.flushing.is_some() || !wanted || Instant::now() < self.flush_after {
             return;
         }
         let Some(flush) = gallery.begin_flush(self.shared.position.load(Ordering::Acquire)) else { return };

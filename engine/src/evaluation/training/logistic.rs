@@ -4,7 +4,7 @@ use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 
 use super::TrainingError;
-use crate::finger::FEATURES;
+use crate::finger::{FEATURES, ScoreWeights};
 
 const ROUNDS: usize = 30;
 /// Pull of standardised weights towards zero, against a sample of weight one.
@@ -18,24 +18,40 @@ pub(super) struct Sample {
     pub(super) weight: f64,
 }
 
-/// Weights and bias of the log-odds; sample weights should sum to one.
-pub(super) fn fit(samples: &[Sample]) -> Result<([f32; FEATURES], f32), TrainingError> {
+/// A measure counts within so many standard deviations of its mean, and within what was seen.
+const REACH_SD: f64 = 6.0;
+/// Shares of the non-mated comparisons and the scores that they exceed.
+const SCALE: [(f64, f64); 2] = [(1e-2, 2.0), (1e-3, 4.0)];
+
+/// Weights and bounds of the score: log-odds, then shifted and stretched so that of all `non_mated` comparisons, those
+/// rejected early included, the shares of [`SCALE`] exceed its scores: that makes scores of different models alike.
+pub(super) fn fit(samples: &[Sample], non_mated: usize) -> Result<ScoreWeights, TrainingError> {
     const N: usize = FEATURES + 1;
     let (mut mean, mut spread) = ([0.0f64; FEATURES], [0.0f64; FEATURES]);
+    let (mut low, mut high) = ([f32::MAX; FEATURES], [f32::MIN; FEATURES]);
+    let total: f64 = samples.iter().map(|s| s.weight).sum();
     for s in samples {
-        for (m, f) in mean.iter_mut().zip(s.features) {
-            *m += s.weight * f64::from(f);
+        for (i, &f) in s.features.iter().enumerate() {
+            mean[i] += s.weight / total * f64::from(f);
+            low[i] = low[i].min(f);
+            high[i] = high[i].max(f);
         }
     }
     for s in samples {
         for ((v, m), f) in spread.iter_mut().zip(mean).zip(s.features) {
-            *v += s.weight * (f64::from(f) - m) * (f64::from(f) - m);
+            *v += s.weight / total * (f64::from(f) - m) * (f64::from(f) - m);
         }
     }
     let spread = spread.map(|v| libm::sqrt(v).max(1e-6));
+    for i in 0..FEATURES {
+        low[i] = low[i].max((mean[i] - REACH_SD * spread[i]) as f32);
+        high[i] = high[i].min((mean[i] + REACH_SD * spread[i]) as f32).max(low[i]);
+    }
     let mut weights = [0.0f64; N];
     let row = |s: &Sample| -> [f64; N] {
-        std::array::from_fn(|i| if i < FEATURES { (f64::from(s.features[i]) - mean[i]) / spread[i] } else { 1.0 })
+        std::array::from_fn(|i| {
+            if i < FEATURES { (f64::from(s.features[i].clamp(low[i], high[i])) - mean[i]) / spread[i] } else { 1.0 }
+        })
     };
     for _ in 0..ROUNDS {
         let mut gradient = [0.0f64; N];
@@ -72,10 +88,26 @@ pub(super) fn fit(samples: &[Sample]) -> Result<([f32; FEATURES], f32), Training
         }
     }
     let mut bias = weights[FEATURES];
-    let mut out = [0f32; FEATURES];
     for i in 0..FEATURES {
-        out[i] = (weights[i] / spread[i]) as f32;
-        bias -= weights[i] * mean[i] / spread[i];
+        weights[i] /= spread[i];
+        bias -= weights[i] * mean[i];
     }
-    Ok((out, bias as f32))
+    let log_odds = |s: &Sample| {
+        (0..FEATURES).fold(bias, |sum, i| sum + weights[i] * f64::from(s.features[i].clamp(low[i], high[i])))
+    };
+    let mut scores: Vec<f64> = samples.iter().filter(|s| !s.mated).map(log_odds).collect();
+    scores.sort_unstable_by(|a, b| b.total_cmp(a));
+    let [(often, low_score), (seldom, high_score)] = SCALE;
+    let at = |share: f64| {
+        let rank = (share * non_mated as f64) as usize;
+        scores.get(rank).or(scores.last()).copied().ok_or(TrainingError::Eigen)
+    };
+    let (at_low, at_high) = (at(often)?, at(seldom)?);
+    let stretch = (high_score - low_score) / (at_high - at_low).max(1e-3);
+    Ok(ScoreWeights {
+        weights: std::array::from_fn(|i| (weights[i] * stretch) as f32),
+        bias: ((bias - at_low) * stretch + low_score) as f32,
+        low,
+        high,
+    })
 }

@@ -4,6 +4,7 @@
 //!    impressions of one finger are overlaid).
 //! 2. Twice: discriminant analysis on mated minutiae, rotation, new codes, new mated minutiae.
 //! 3. A logistic regression over what comparisons of mated and non-mated prints measured gives the score.
+//! 4. The level of each print among strangers is learned from what it looks like.
 
 mod cross;
 mod itq;
@@ -11,21 +12,20 @@ mod lda;
 mod logistic;
 mod pairs;
 
-use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
+use std::collections::BTreeMap;
+
+use faer::Mat;
 use rayon::prelude::*;
 
 pub use cross::{Fold, folds};
 pub use pairs::{comparable, comparison_pairs};
 
-use super::LabelledPrint;
 use super::random::Random;
+use super::{LabelledPrint, same_image};
 use crate::finger::{
-    CODE_BITS, Code, CompareProbe, FEATURES, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw, SCORE_FLOOR,
-    SCREEN_BITS, SPREAD_MIN, Scratch, TRAITS, WEIGHT_MAX, compare, compare_measured, compare_pairs, neighbourhoods,
-    traits,
+    CODE_BITS, Code, CompareProbe, FEATURE_MATCHED, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw,
+    SCREEN_BITS, ScoreWeights, Scratch, WEIGHT_MAX, compare_measured, compare_pairs, learn_levels, neighbourhoods,
 };
-use crate::kernel::{Isa, vectorize};
 use logistic::Sample;
 
 /// The seed of the shipped model.
@@ -34,9 +34,11 @@ pub const SEED: u64 = 20_26;
 const DIRECTIONS: usize = 128;
 const MATES_MAX: usize = 120_000;
 const ROTATION_SAMPLES: usize = 4_000;
-const NON_MATED_SAMPLES: usize = 40_000;
-/// Strangers that each print is compared with to learn what strangers score.
-const COHORT_PRINTS: usize = 256;
+const NON_MATED_SAMPLES: usize = 200_000;
+/// What the non-mated comparisons weigh together, the mated ones being 1: so the fit minds false matches about as rare
+/// as a matcher is used at, and not the middle of the non-mated scores. Only comparisons that were not rejected early
+/// are counted, about one in four. Tried, for all: 1, 10, 100, 1000.
+const NON_MATED_WEIGHT: f64 = 30.0;
 /// The share of unrelated minutia pairs that the local limit lets through.
 const LOCAL_PASS: f64 = 0.03;
 /// The same for the screen's limit.
@@ -88,15 +90,14 @@ pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingErr
     let mut mates = Vec::new();
     let mut found = [0.0; 2];
     for _ in 0..3 {
-        (model, _) = training.score(&model, 4)?;
+        model = training.score(&model, 4)?;
         mates = training.mates(&model);
         if mates.len() < 1000 {
             return Err(TrainingError::TooLittle { prints: prints.len(), mates: mates.len() });
         }
         (model, found) = training.codes(&mates)?;
     }
-    let (model, _) = training.score(&model, 1)?;
-    let model = training.expectation(&model)?;
+    let model = training.expectation(&training.score(&model, 1)?)?;
     Ok(Trained { model, mates: mates.len(), found })
 }
 
@@ -106,7 +107,7 @@ pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingErr
 /// Too few prints, or a degenerate set.
 pub fn train_score(model: &Model, prints: &[LabelledPrint], seed: u64) -> Result<Model, TrainingError> {
     let training = Training::new(prints, seed)?;
-    training.expectation(&training.score(model, 1)?.0)
+    training.expectation(&training.score(model, 1)?)
 }
 
 impl<'a> Training<'a> {
@@ -125,7 +126,12 @@ impl<'a> Training<'a> {
         if mated.len() < 100 {
             return Err(TrainingError::TooLittle { prints: prints.len(), mates: 0 });
         }
-        while non_mated.len() < NON_MATED_SAMPLES {
+        // Of few prints, no more than half of all pairs.
+        let wanted = NON_MATED_SAMPLES.min(prints.len() * prints.len() / 4);
+        for _ in 0..wanted * 100 {
+            if non_mated.len() == wanted {
+                break;
+            }
             let (a, b) = (random.below(prints.len()), random.below(prints.len()));
             if comparable(&prints[a], &prints[b]) == Some(false) {
                 non_mated.push((a as u32, b as u32));
@@ -156,13 +162,11 @@ impl<'a> Training<'a> {
             }
         }
         mean.iter_mut().for_each(|m| *m /= flat.len() as f64);
-        let mut score_weights = [0.0; FEATURES];
-        score_weights[FEATURES - 1] = 1.0;
-        Ok(self.model(&columns, &mean, &flat, score_weights))
+        Ok(self.model(&columns, &mean, &flat))
     }
 
     /// A model of these directions; limits from unrelated minutiae.
-    fn model(&self, columns: &Mat<f64>, mean: &[f64], flat: &[Raw], score_weights: [f32; FEATURES]) -> Model {
+    fn model(&self, columns: &Mat<f64>, mean: &[f64], flat: &[Raw]) -> Model {
         let mut weights = Vec::with_capacity(CODE_BITS);
         let mut thresholds = Vec::with_capacity(CODE_BITS);
         for b in 0..CODE_BITS {
@@ -178,8 +182,7 @@ impl<'a> Training<'a> {
             thresholds,
             screen_limit: SCREEN_BITS as u32,
             local_limit: CODE_BITS as u32,
-            score_weights,
-            score_bias: 0.0,
+            score: ScoreWeights::only(FEATURE_MATCHED),
         };
         let open = Model::from_parts(parts);
         let (screen, local) = self.unrelated(&encode(&open, flat));
@@ -209,74 +212,53 @@ impl<'a> Training<'a> {
     }
 
     /// Fits the score on every `stride`-th comparison.
-    fn score(&self, model: &Model, stride: usize) -> Result<(Model, usize), TrainingError> {
+    fn score(&self, model: &Model, stride: usize) -> Result<Model, TrainingError> {
         let features = self.features(model);
-        let measure = |pairs: &[(u32, u32)], mated: bool| -> Vec<Sample> {
+        let measure = |pairs: &[(u32, u32)], mated: bool| -> Vec<(Sample, (u32, u32))> {
             pairs
                 .par_iter()
                 .step_by(stride)
                 .map_init(Scratch::new, |scratch, &(a, b)| {
                     let probe = CompareProbe::new(model, features[a as usize].view());
-                    compare_measured(&probe, features[b as usize].view(), scratch).1
+                    compare_measured(&probe, features[b as usize].view(), scratch).1.map(|f| (f, (a, b)))
                 })
                 .collect::<Vec<_>>()
                 .into_iter()
                 .flatten()
-                .map(|features| Sample { features, mated, weight: 0.0 })
+                .map(|(features, pair)| (Sample { features, mated, weight: 0.0 }, pair))
                 .collect()
         };
-        let (mut mated, mut non_mated) = (measure(&self.mated, true), measure(&self.non_mated, false));
-        for side in [&mut mated, &mut non_mated] {
-            let weight = 0.5 / side.len().max(1) as f64;
-            side.iter_mut().for_each(|s| s.weight = weight);
-        }
-        let count = mated.len();
-        mated.append(&mut non_mated);
-        let (weights, bias) = logistic::fit(&mated)?;
-        Ok((model.with_score(weights, bias), count))
+        // Two extractors' views of one image say little about two impressions.
+        let evidence = |&(a, b): &(u32, u32)| !same_image(&self.prints[a as usize], &self.prints[b as usize]);
+        let mated: Vec<_> = self.mated.iter().copied().filter(evidence).collect();
+        let mut samples = self.balanced(measure(&mated, true), 1.0);
+        samples.append(&mut self.balanced(measure(&self.non_mated, false), NON_MATED_WEIGHT));
+        Ok(model.with_score(logistic::fit(&samples, self.non_mated.len().div_ceil(stride))?))
     }
 
-    /// Learns what strangers score against a print from what it looks like: each print against an even sample of the
-    /// others, least squares.
+    /// Each pair of kinds of prints (by extractor and family of databases) weighs the same, `total` together.
+    fn balanced(&self, measured: Vec<(Sample, (u32, u32))>, total: f64) -> Vec<Sample> {
+        let kind = |print: u32| {
+            let print = &self.prints[print as usize];
+            (print.template.extractor.as_str(), print.family())
+        };
+        let key = |&(a, b): &(u32, u32)| (kind(a).min(kind(b)), kind(a).max(kind(b)));
+        let mut counts = BTreeMap::new();
+        for (_, pair) in &measured {
+            *counts.entry(key(pair)).or_insert(0usize) += 1;
+        }
+        let share = total / counts.len().max(1) as f64;
+        let weigh =
+            |(sample, pair): (Sample, (u32, u32))| Sample { weight: share / counts[&key(&pair)] as f64, ..sample };
+        measured.into_iter().map(weigh).collect()
+    }
+
+    /// Learns what strangers score against a print from what it looks like.
     fn expectation(&self, model: &Model) -> Result<Model, TrainingError> {
-        let features = self.features(model);
-        let cohort: Vec<usize> = (0..COHORT_PRINTS).map(|k| k * self.prints.len() / COHORT_PRINTS).collect();
-        let rows: Vec<([f64; TRAITS], [f64; 2])> = (0..self.prints.len())
-            .into_par_iter()
-            .map_init(Scratch::new, |scratch, i| {
-                let probe = CompareProbe::new(model, features[i].view());
-                let (mut n, mut sum, mut squares) = (0.0f64, 0.0f64, 0.0f64);
-                for &k in &cohort {
-                    if comparable(&self.prints[i], &self.prints[k]) == Some(false) {
-                        let score = compare(&probe, features[k].view(), scratch).score.max(SCORE_FLOOR);
-                        n += 1.0;
-                        sum += f64::from(score);
-                        squares += f64::from(score) * f64::from(score);
-                    }
-                }
-                let mean = sum / n.max(1.0);
-                let spread = libm::sqrt((squares / n.max(1.0) - mean * mean).max(0.0)).max(f64::from(SPREAD_MIN));
-                (traits(self.prints[i].template.minutiae()).map(f64::from), [mean, libm::log(spread)])
-            })
-            .collect();
-        let mut normal = Mat::<f64>::zeros(TRAITS, TRAITS);
-        let mut right = Mat::<f64>::zeros(TRAITS, 2);
-        for (x, y) in &rows {
-            for i in 0..TRAITS {
-                for j in 0..TRAITS {
-                    normal[(i, j)] += x[i] * x[j];
-                }
-                for (k, y) in y.iter().enumerate() {
-                    right[(i, k)] += x[i] * y;
-                }
-            }
-        }
-        for i in 0..TRAITS {
-            normal[(i, i)] += 1e-4 * rows.len() as f64;
-        }
-        let solution = normal.llt(Side::Lower).map_err(|_| TrainingError::Eigen)?.solve(&right);
-        let weights = std::array::from_fn(|k| std::array::from_fn(|i| solution[(i, k)] as f32));
-        Ok(model.with_expectation(weights))
+        let same = |a: usize, b: usize| comparable(&self.prints[a], &self.prints[b]) != Some(false);
+        learn_levels(model, &self.features(model), same)
+            .map(|weights| model.with_expectation(weights))
+            .ok_or(TrainingError::Eigen)
     }
 
     /// Minutiae that lie together in mated comparisons that hardly any non-mated one reaches.
@@ -286,7 +268,7 @@ impl<'a> Training<'a> {
         let mut false_scores: Vec<f32> = self
             .non_mated
             .par_iter()
-            .step_by(6)
+            .step_by(20)
             .map_init(Scratch::new, |scratch, &(a, b)| {
                 let probe = CompareProbe::new(model, features[a as usize].view());
                 compare_pairs(&probe, features[b as usize].view(), scratch).0.score
@@ -337,9 +319,7 @@ impl<'a> Training<'a> {
                 }
             }
         }
-        let mut score_weights = [0.0; FEATURES];
-        score_weights[FEATURES - 1] = 1.0;
-        let model = self.model(&columns, &lda.mean, &flat, score_weights);
+        let model = self.model(&columns, &lda.mean, &flat);
         let codes = encode(&model, &flat);
         let (screen, local) = self.unrelated(&codes);
         let (t_screen, t_local) = (quantile(&screen, 1e-3), quantile(&local, 1e-3));
@@ -354,11 +334,7 @@ impl<'a> Training<'a> {
 }
 
 fn encode(model: &Model, raws: &[Raw]) -> Vec<Code> {
-    let isa = Isa::active();
-    raws.par_chunks(256)
-        .map(|chunk| vectorize(isa, || chunk.iter().map(|raw| model.code(raw)).collect::<Vec<_>>()))
-        .flatten()
-        .collect()
+    raws.par_iter().map(|raw| model.code(raw)).collect()
 }
 
 fn distances(a: &Code, b: &Code) -> (u32, u32) {

@@ -30,11 +30,18 @@ pub fn comparable(a: &LabelledPrint, b: &LabelledPrint) -> Option<bool> {
     (!wrong).then_some(false)
 }
 
-/// All unordered mated pairs, within and across the collections of a database, as indices.
+/// Whether the finger's labels are known to be wrong: nothing is learned from its pairs.
+fn mislabelled(print: &LabelledPrint) -> bool {
+    print.database().starts_with("fcj2020")
+        && FCJ_LABEL_ERRORS.iter().any(|&(x, y)| print.finger == x || print.finger == y)
+}
+
+/// All unordered mated pairs, within and across the collections of a database, as indices; none of fingers whose labels
+/// are known to be wrong.
 pub(super) fn mated(prints: &[LabelledPrint]) -> Vec<(u32, u32)> {
     let mut fingers: HashMap<(&str, &str), Vec<u32>> = HashMap::new();
     let mut order = Vec::new();
-    for (i, p) in prints.iter().enumerate() {
+    for (i, p) in prints.iter().enumerate().filter(|(_, p)| !mislabelled(p)) {
         let key = (p.database(), p.finger.as_str());
         fingers.entry(key).or_insert_with(|| {
             order.push(key);

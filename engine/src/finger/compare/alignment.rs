@@ -1,7 +1,7 @@
 //! Laying the probe over the reference, and pairing what then lies together.
 
 use super::local::{Pair, distance};
-use super::points::{Points, faces};
+use super::points::{LANES, Points, faces};
 use super::relaxation::Relaxed;
 
 /// A rotation and a translation from probe to reference, in pixels.
@@ -22,6 +22,15 @@ const TOLERANCE_PX_MAX: f32 = 24.0;
 const COSINE_MIN: f32 = 0.921;
 /// A minutia this far outside the other print's octagon may still have been seen there.
 const MARGIN_PX: f32 = 8.0;
+/// Positions and directions both say what the rotation is; a direction counts like a lever of 20 px.
+const DIRECTION_LEVER_PX_SQ: f32 = 400.0;
+/// How far a pair's left-over shift reaches, and how much it takes to believe in one.
+const BEND_REACH_PX: f32 = 80.0;
+const BEND_PRIOR: f32 = 1.0;
+/// The overlap's box is this much larger than the minutiae in it, and a finger fills this share of it.
+const BOX_MARGIN_PX: f32 = 30.0;
+const BOX_FILLED: f32 = 0.8;
+const AREA_PX_SQ_MIN: f32 = 1000.0;
 
 /// Minutiae that lie together under a motion, and what lies in the overlap.
 #[derive(Clone, Default)]
@@ -31,7 +40,11 @@ pub(super) struct Overlay {
     /// Minutiae of each print where the other one also has skin: how many, and their weights' sum.
     pub(super) overlap_probe: (f32, f32),
     pub(super) overlap_reference: (f32, f32),
+    /// Area of the box around the reference's minutiae in the overlap, in square pixels.
+    pub(super) area: f32,
     keys: Vec<(f32, u16)>,
+    tolerance: Vec<f32>,
+    shift: Vec<(f32, f32)>,
     used_probe: Vec<bool>,
     used_reference: Vec<bool>,
     tx: Vec<f32>,
@@ -56,6 +69,15 @@ pub(super) struct Paired {
     pub(super) weight: f32,
 }
 
+impl Paired {
+    /// How much the pair says about the motion.
+    #[inline(always)]
+    fn trust(&self) -> f32 {
+        let likeness = 1.0 - self.distance * (1.0 / 128.0);
+        self.weight * (if likeness > 0.05 { likeness } else { 0.05 })
+    }
+}
+
 /// The motion that best maps the pairs which agree with pair `seed`, weighted; and how much they weigh together.
 #[inline(always)]
 pub(super) fn motion_of(seed: usize, pairs: &[Pair], relaxed: &Relaxed) -> (Motion, f32) {
@@ -75,14 +97,13 @@ pub(super) fn motion_of(seed: usize, pairs: &[Pair], relaxed: &Relaxed) -> (Moti
     }
     let scale = 1.0 / total;
     (ax, ay, bx, by) = (ax * scale, ay * scale, bx * scale, by * scale);
-    // Positions and directions both say what the rotation is; a direction counts like a lever of 20 px.
     let (mut c, mut s) = (0.0, 0.0);
     for k in 0..pairs.len() {
         let w = weight(k);
         let (px, py) = (relaxed.ax[k] - ax, relaxed.ay[k] - ay);
         let (qx, qy) = (relaxed.bx[k] - bx, relaxed.by[k] - by);
-        c += w * (px * qx + py * qy + 400.0 * relaxed.c[k]);
-        s += w * (px * qy - py * qx + 400.0 * relaxed.s[k]);
+        c += w * (px * qx + py * qy + DIRECTION_LEVER_PX_SQ * relaxed.c[k]);
+        s += w * (px * qy - py * qx + DIRECTION_LEVER_PX_SQ * relaxed.s[k]);
     }
     let norm = (c * c + s * s).sqrt();
     let (c, s) = if norm > 0.0 { (c / norm, s / norm) } else { (1.0, 0.0) };
@@ -94,28 +115,121 @@ pub(super) fn motion_of(seed: usize, pairs: &[Pair], relaxed: &Relaxed) -> (Moti
 pub(super) fn overlay(probe: &Points, reference: &Points, motion: Motion, around: (f32, f32), out: &mut Overlay) {
     out.motion = motion;
     transform(probe, motion, out);
+    out.tolerance.clear();
+    for i in 0..probe.count {
+        let (dx, dy) = (out.tx[i] - around.0, out.ty[i] - around.1);
+        let far = TOLERANCE_PX + TOLERANCE_GROWTH * (dx * dx + dy * dy).sqrt();
+        out.tolerance.push(if far < TOLERANCE_PX_MAX { far } else { TOLERANCE_PX_MAX });
+    }
+    pair_up(probe, reference, out);
+    measure_overlap(probe, reference, out);
+}
+
+/// Fits the motion anew to all that was paired, bends it to what is left over, and pairs again.
+///
+/// Skin stretches smoothly: each minutia is shifted by the mean of what is left over at the pairs near it, its own pair
+/// left out, so that no false pair can confirm itself.
+#[inline(always)]
+pub(super) fn refine(probe: &Points, reference: &Points, out: &mut Overlay) {
+    if out.pairs.is_empty() {
+        return;
+    }
+    out.motion = fit(probe, reference, &out.pairs);
+    transform(probe, out.motion, out);
+    out.shift.clear();
+    for i in 0..probe.count {
+        let (x, y) = (out.tx[i], out.ty[i]);
+        let (mut sx, mut sy, mut sum) = (0.0f32, 0.0f32, BEND_PRIOR);
+        for pair in &out.pairs {
+            let (k, j) = (usize::from(pair.probe), usize::from(pair.reference));
+            if k == i {
+                continue;
+            }
+            let (dx, dy) = (out.tx[k] - x, out.ty[k] - y);
+            let near = 1.0 / (1.0 + (dx * dx + dy * dy) * (1.0 / (BEND_REACH_PX * BEND_REACH_PX)));
+            let weight = pair.trust() * near * near;
+            sx += weight * (reference.x[j] - out.tx[k]);
+            sy += weight * (reference.y[j] - out.ty[k]);
+            sum += weight;
+        }
+        out.shift.push((sx / sum, sy / sum));
+    }
+    for (i, &(x, y)) in out.shift.iter().enumerate() {
+        out.tx[i] += x;
+        out.ty[i] += y;
+    }
+    out.tolerance.clear();
+    out.tolerance.resize(probe.count, TOLERANCE_PX);
+    pair_up(probe, reference, out);
+    measure_overlap(probe, reference, out);
+}
+
+/// The rigid motion that best maps the pairs, the more trusted ones first.
+#[inline(always)]
+fn fit(probe: &Points, reference: &Points, pairs: &[Paired]) -> Motion {
+    let mut total = 0.0f32;
+    let (mut ax, mut ay, mut bx, mut by) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
+    for pair in pairs {
+        let (i, j) = (usize::from(pair.probe), usize::from(pair.reference));
+        let w = pair.trust();
+        total += w;
+        ax += w * probe.x[i];
+        ay += w * probe.y[i];
+        bx += w * reference.x[j];
+        by += w * reference.y[j];
+    }
+    let scale = 1.0 / total;
+    (ax, ay, bx, by) = (ax * scale, ay * scale, bx * scale, by * scale);
+    let (mut c, mut s) = (0.0f32, 0.0f32);
+    for pair in pairs {
+        let (i, j) = (usize::from(pair.probe), usize::from(pair.reference));
+        let w = pair.trust();
+        let (px, py) = (probe.x[i] - ax, probe.y[i] - ay);
+        let (qx, qy) = (reference.x[j] - bx, reference.y[j] - by);
+        let (dc, ds) = (
+            probe.c[i] * reference.c[j] + probe.s[i] * reference.s[j],
+            probe.c[i] * reference.s[j] - probe.s[i] * reference.c[j],
+        );
+        c += w * (px * qx + py * qy + DIRECTION_LEVER_PX_SQ * dc);
+        s += w * (px * qy - py * qx + DIRECTION_LEVER_PX_SQ * ds);
+    }
+    let norm = (c * c + s * s).sqrt();
+    let (c, s) = if norm > 0.0 { (c / norm, s / norm) } else { (1.0, 0.0) };
+    Motion { c, s, x: bx - (c * ax - s * ay), y: by - (s * ax + c * ay) }
+}
+
+/// Pairs what lies within the tolerance, the best first, each minutia once.
+#[inline(always)]
+fn pair_up(probe: &Points, reference: &Points, out: &mut Overlay) {
     out.keys.clear();
     let padded = reference.x.len();
     out.cost.clear();
     out.cost.resize(padded, 0.0);
     for i in 0..probe.count {
         let (x, y, c, s) = (out.tx[i], out.ty[i], out.tc[i], out.ts[i]);
-        let (dx, dy) = (x - around.0, y - around.1);
-        let far = TOLERANCE_PX + TOLERANCE_GROWTH * (dx * dx + dy * dy).sqrt();
-        let tolerance = if far < TOLERANCE_PX_MAX { far } else { TOLERANCE_PX_MAX };
-        let scale = 1.0 / (tolerance * tolerance);
+        let scale = 1.0 / (out.tolerance[i] * out.tolerance[i]);
         let (rx, ry) = (&reference.x[..padded], &reference.y[..padded]);
         let (rc, rs) = (&reference.c[..padded], &reference.s[..padded]);
-        for j in 0..padded {
-            let (ex, ey) = (rx[j] - x, ry[j] - y);
-            let offset = (ex * ex + ey * ey) * scale;
-            let cosine = c * rc[j] + s * rs[j];
-            out.cost[j] = if cosine >= COSINE_MIN { offset } else { 2.0 };
-        }
-        for (j, &offset) in out.cost[..reference.count].iter().enumerate() {
-            if offset < 1.0 {
-                let codes = distance(probe, i, reference, j) as f32;
-                out.keys.push((offset + codes * (1.0 / 128.0), (i << 8 | j) as u16));
+        let cost = &mut out.cost[..padded];
+        for (at, block) in cost.chunks_exact_mut(LANES).enumerate() {
+            let at = at * LANES;
+            let mut some = false;
+            for (k, cost) in block.iter_mut().enumerate() {
+                let j = at + k;
+                let (ex, ey) = (rx[j] - x, ry[j] - y);
+                let offset = (ex * ex + ey * ey) * scale;
+                let cosine = c * rc[j] + s * rs[j];
+                *cost = if cosine >= COSINE_MIN { offset } else { 2.0 };
+                some |= *cost < 1.0;
+            }
+            if !some {
+                continue;
+            }
+            for (k, &offset) in block.iter().enumerate() {
+                if offset < 1.0 {
+                    let codes = distance(probe, i, reference, at + k) as f32;
+                    out.keys.push((offset + codes * (1.0 / 128.0), (i << 8 | (at + k)) as u16));
+                }
             }
         }
     }
@@ -142,7 +256,6 @@ pub(super) fn overlay(probe: &Points, reference: &Points, motion: Motion, around
             weight: probe.weight[i] * reference.weight[j],
         });
     }
-    measure_overlap(probe, reference, out);
 }
 
 #[inline(always)]
@@ -174,11 +287,20 @@ fn measure_overlap(probe: &Points, reference: &Points, out: &mut Overlay) {
     }
     let m = out.motion;
     out.overlap_reference = (0.0, 0.0);
+    let (mut left, mut right, mut bottom, mut top) = (f32::MAX, f32::MIN, f32::MAX, f32::MIN);
     for j in 0..reference.count {
         let (dx, dy) = (reference.x[j] - m.x, reference.y[j] - m.y);
         if inside(&probe.octagon, m.c * dx + m.s * dy, m.c * dy - m.s * dx) {
             out.overlap_reference.0 += 1.0;
             out.overlap_reference.1 += reference.weight[j];
+            let (x, y) = (reference.x[j], reference.y[j]);
+            left = if x < left { x } else { left };
+            right = if x > right { x } else { right };
+            bottom = if y < bottom { y } else { bottom };
+            top = if y > top { y } else { top };
         }
     }
+    let (width, height) = (right - left + BOX_MARGIN_PX, top - bottom + BOX_MARGIN_PX);
+    let area = if right >= left { width * height * BOX_FILLED } else { 0.0 };
+    out.area = if area > AREA_PX_SQ_MIN { area } else { AREA_PX_SQ_MIN };
 }

@@ -2,6 +2,8 @@
 
 use super::points::Points;
 use crate::finger::geometry::turn_between;
+use crate::kernel::Isa;
+use crate::kernel::near::near;
 
 /// How many pairs are kept.
 pub(super) const PAIRS_MAX: usize = 40;
@@ -21,7 +23,6 @@ pub(super) struct Pair {
 /// Buffers of [`select`].
 #[derive(Clone, Default)]
 pub(super) struct LocalScratch {
-    row: Vec<u32>,
     keys: Vec<u32>,
     used_probe: Vec<u8>,
     used_reference: Vec<u8>,
@@ -31,20 +32,18 @@ pub(super) struct LocalScratch {
 
 /// Fills `scratch.pairs`: the closest pairs under `limit`, ties by index.
 #[inline(always)]
-pub(super) fn select(probe: &Points, reference: &Points, limit: u32, scratch: &mut LocalScratch) {
-    let LocalScratch { row, keys, used_probe, used_reference, pairs } = scratch;
+pub(super) fn select(isa: Isa, probe: &Points, reference: &Points, limit: u32, scratch: &mut LocalScratch) {
+    let LocalScratch { keys, used_probe, used_reference, pairs } = scratch;
     keys.clear();
-    let padded = reference.x.len();
-    row.clear();
-    row.resize(padded, 0);
+    let words = [&reference.words[0][..], &reference.words[1], &reference.words[2], &reference.words[3]];
     for i in 0..probe.count {
-        distances(probe, i, reference, row);
-        for (j, &distance) in row[..reference.count].iter().enumerate() {
-            if distance < limit && turn_between(probe.angle[i], reference.angle[j]) <= ROTATION_MAX {
-                keys.push(distance << 16 | (i as u32) << 8 | j as u32);
-            }
-        }
+        let code = [probe.words[0][i], probe.words[1][i], probe.words[2][i], probe.words[3][i]];
+        near(isa, code, words, reference.count, limit, (i as u32) << 8, keys);
     }
+    keys.retain(|&key| {
+        let (i, j) = indices(key);
+        turn_between(probe.angle[i], reference.angle[j]) <= ROTATION_MAX
+    });
     keys.sort_unstable();
     used_probe.clear();
     used_probe.resize(probe.count, 0);
@@ -52,7 +51,7 @@ pub(super) fn select(probe: &Points, reference: &Points, limit: u32, scratch: &m
     used_reference.resize(reference.count, 0);
     pairs.clear();
     for &key in keys.iter() {
-        let (i, j) = ((key >> 8 & 255) as usize, (key & 255) as usize);
+        let (i, j) = indices(key);
         if used_probe[i] < PAIRS_PER_MINUTIA && used_reference[j] < PAIRS_PER_MINUTIA {
             used_probe[i] += 1;
             used_reference[j] += 1;
@@ -64,20 +63,10 @@ pub(super) fn select(probe: &Points, reference: &Points, limit: u32, scratch: &m
     }
 }
 
-/// Hamming distances of one probe code from all reference codes.
+/// Of the probe's and the reference's minutia.
 #[inline(always)]
-fn distances(probe: &Points, i: usize, reference: &Points, row: &mut [u32]) {
-    let [p0, p1, p2, p3] = [probe.words[0][i], probe.words[1][i], probe.words[2][i], probe.words[3][i]];
-    let n = row.len();
-    let [w0, w1, w2, w3] =
-        [&reference.words[0][..n], &reference.words[1][..n], &reference.words[2][..n], &reference.words[3][..n]];
-    for j in 0..n {
-        let bits = (w0[j] ^ p0).count_ones()
-            + (w1[j] ^ p1).count_ones()
-            + (w2[j] ^ p2).count_ones()
-            + (w3[j] ^ p3).count_ones();
-        row[j] = bits;
-    }
+fn indices(key: u32) -> (usize, usize) {
+    ((key >> 8 & 255) as usize, (key & 255) as usize)
 }
 
 /// Hamming distance of one probe and one reference minutia.

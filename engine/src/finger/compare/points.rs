@@ -3,6 +3,7 @@
 use crate::finger::cylinder::quality_weight;
 use crate::finger::features::FingerView;
 use crate::finger::geometry::Directions;
+use crate::finger::model::{TRAITS, traits};
 
 /// Arrays are padded to a multiple of this.
 pub(super) const LANES: usize = 16;
@@ -25,6 +26,8 @@ pub(super) struct Points {
     pub(super) words: [Vec<u64>; 4],
     /// The bounding octagon: the largest x, -x, y, -y, x+y, -x-y, x-y, y-x.
     pub(super) octagon: [f32; 8],
+    /// What the print looks like as a whole.
+    pub(super) traits: [f32; TRAITS],
 }
 
 impl Points {
@@ -67,6 +70,7 @@ impl Points {
                 *bound = if value > *bound { value } else { *bound };
             }
         }
+        self.traits = traits(minutiae);
     }
 }
 

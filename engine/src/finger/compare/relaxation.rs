@@ -30,6 +30,9 @@ pub(super) struct Relaxed {
     /// The rotation from probe to reference by this pair alone.
     pub(super) c: [f32; PADDED],
     pub(super) s: [f32; PADDED],
+    /// Which minutiae each pair is of; padding is of none.
+    probe: [u32; PADDED],
+    reference: [u32; PADDED],
 }
 
 impl Default for Relaxed {
@@ -45,6 +48,8 @@ impl Default for Relaxed {
             by: zero,
             c: zero,
             s: zero,
+            probe: [u32::MAX; PADDED],
+            reference: [u32::MAX; PADDED],
         }
     }
 }
@@ -57,6 +62,7 @@ pub(super) fn relax(probe: &Points, reference: &Points, pairs: &[Pair], limit: u
     out.initial = [0.0; PADDED];
     for (k, pair) in pairs.iter().enumerate() {
         let (i, j) = (usize::from(pair.probe), usize::from(pair.reference));
+        (out.probe[k], out.reference[k]) = (u32::from(pair.probe), u32::from(pair.reference));
         out.initial[k] = (limit as f32 - f32::from(pair.distance)) * scale;
         (out.ax[k], out.ay[k]) = (probe.x[i], probe.y[i]);
         (out.bx[k], out.by[k]) = (reference.x[j], reference.y[j]);
@@ -64,32 +70,34 @@ pub(super) fn relax(probe: &Points, reference: &Points, pairs: &[Pair], limit: u
         out.s[k] = probe.c[i] * reference.s[j] - probe.s[i] * reference.c[j];
     }
     for k in 0..count {
-        agree(k, pairs, out);
+        agree(k, count, out);
     }
     out.value = out.initial;
     let share = (1.0 - KEPT) / (count.max(2) - 1) as f32;
+    let padded = count.next_multiple_of(LANES);
     for _ in 0..ROUNDS {
         let mut support = [0f32; PADDED];
         for k in 0..count {
             let value = out.value[k];
-            for (sum, agreement) in support.iter_mut().zip(&out.agreement[k]) {
+            for (sum, agreement) in support[..padded].iter_mut().zip(&out.agreement[k][..padded]) {
                 *sum += agreement * value;
             }
         }
-        for (value, support) in out.value.iter_mut().zip(&support) {
+        for (value, support) in out.value[..padded].iter_mut().zip(&support[..padded]) {
             *value = KEPT * *value + share * *support;
         }
     }
 }
 
 /// One row of the agreement matrix.
-#[allow(clippy::needless_range_loop)] // Nine arrays by one index: a plain loop is what gets vectorised.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "eight arrays are read at the same index")]
-fn agree(k: usize, pairs: &[Pair], out: &mut Relaxed) {
+#[expect(clippy::needless_range_loop, reason = "ten arrays are read at the same index")]
+fn agree(k: usize, count: usize, out: &mut Relaxed) {
+    let (probe, reference) = (out.probe[k], out.reference[k]);
     let (ax, ay, bx, by, c, s) = (out.ax[k], out.ay[k], out.bx[k], out.by[k], out.c[k], out.s[k]);
-    let row = &mut out.agreement[k];
-    for l in 0..PADDED {
+    // In a local array first: nothing else can alias it.
+    let mut row = [0f32; PADDED];
+    for l in 0..count.next_multiple_of(LANES).min(PADDED) {
         let (dax, day) = (out.ax[l] - ax, out.ay[l] - ay);
         let (dbx, dby) = (out.bx[l] - bx, out.by[l] - by);
         // The mean rotation of the two.
@@ -102,14 +110,10 @@ fn agree(k: usize, pairs: &[Pair], out: &mut Relaxed) {
         let turn = (c * out.c[l] + s * out.s[l] - COSINE_MIN) * (1.0 / (1.0 - COSINE_MIN));
         let near = if near > 0.0 { near } else { 0.0 };
         let turn = if turn > 0.0 { turn } else { 0.0 };
-        row[l] = near * turn;
+        // Two pairs with a common minutia are rivals.
+        let rivals = out.probe[l] == probe || out.reference[l] == reference;
+        row[l] = if rivals { 0.0 } else { near * turn };
     }
-    for (l, pair) in pairs.iter().enumerate() {
-        if pair.probe == pairs[k].probe || pair.reference == pairs[k].reference {
-            row[l] = 0.0;
-        }
-    }
-    for value in &mut row[pairs.len()..] {
-        *value = 0.0;
-    }
+    row[count..].fill(0.0);
+    out.agreement[k] = row;
 }

@@ -7,7 +7,7 @@ use crate::finger::FingerView;
 use crate::kernel::hamming::{
     BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near, settle, weigh,
 };
-use crate::kernel::{Isa, vectorize};
+use crate::kernel::{Isa, Vectorized, vectorize};
 use crate::template::MINUTIAE_MAX;
 
 /// Probe minutiae share their loads when their windows begin within so many steps. A window is 65 steps by default, so
@@ -44,7 +44,7 @@ impl ScreenProbe {
 
     /// The score against one impression: the same as from a tile, some ten times slower. For a few of many.
     pub fn score(&self, isa: Isa, entry: FingerView<'_>) -> u16 {
-        vectorize(isa, || self.score_inlined(entry))
+        vectorize(isa, Score { probe: self, entry })
     }
 
     #[inline(always)]
@@ -64,6 +64,20 @@ impl ScreenProbe {
             score = score.wrapping_add(u16::from(best));
         }
         score
+    }
+}
+
+struct Score<'a> {
+    probe: &'a ScreenProbe,
+    entry: FingerView<'a>,
+}
+
+impl Vectorized for Score<'_> {
+    type Output = u16;
+
+    #[inline(always)]
+    fn run(self) -> u16 {
+        self.probe.score_inlined(self.entry)
     }
 }
 

@@ -269,7 +269,7 @@ impl Matrix {
                         let print = persons.persons[at / impressions][f].get(at % impressions)?.as_ref()?;
                         let features = models.model.features(print).ok()?;
                         Some(Ready {
-                            cohort: models.cohort.statistics(models.model, features.view()),
+                            cohort: models.cohort.statistics(features.view().minutiae()),
                             evidence: evidence(features.view().minutiae()),
                             features,
                         })
