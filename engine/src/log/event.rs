@@ -81,6 +81,7 @@ impl Event {
             | Self::RegistryDigest(_)
             | Self::CohortFrozen(_)
             | Self::PolicyAdopted(_)
+            | Self::CohortFrozen(_)
             | Self::Merged(_)
             | Self::Unmerged(_)
             | Self::FraudListed(_)
