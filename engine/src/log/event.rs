@@ -81,7 +81,6 @@ impl Event {
             | Self::RegistryDigest(_)
             | Self::CohortFrozen(_)
             | Self::PolicyAdopted(_)
-            | Self::CohortFrozen(_)
             | Self::Merged(_)
             | Self::Unmerged(_)
             | Self::FraudListed(_)
