@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use duynhat_datasets::{EncounterSettings, People, Settings};
 use duynhat_engine::decision::{Language, Policy};
+use duynhat_engine::log::{Event, JournalReader};
 use duynhat_engine::template::{
     Biometrics, FingerPosition, LegalReason, MissingFinger, MissingReason, Outcome, Purpose,
 };
