@@ -60,11 +60,12 @@ fn submission(who: u64) -> Submission {
 }
 
 fn exchange() -> Submission {
-    let claimed_identity = Some(number(0));
+    let (identity, claimed_identity) = (Some(number(0)), Some(number(0)));
     let biometrics = shot(ENROLLED, 2);
     Submission {
         application: "E-0".into(),
         purpose: Purpose::CardExchange,
+        identity,
         claimed_identity,
         biometrics,
         legal_reason: Some(LegalReason::CardError),
