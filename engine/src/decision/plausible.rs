@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn directions_without_a_flow_are_not() {
-        let at = |k: u16| (20 + k % 9 * 30, 20 + k / 9 * 30, k.wrapping_mul(40_503));
+        let at = |k: u16| {
+            (20 + k % 9 * 30, 20 + k / 9 * 30, k.wrapping_mul(k).wrapping_mul(31_337).wrapping_add(k.wrapping_mul(977)))
+        };
         assert_eq!(implausible(&print((0..90).map(at))), Some(Implausible::Incoherent));
     }
 }

@@ -6,9 +6,9 @@
 const TAIL_SHARE: f64 = 0.05;
 /// Fewest values of the tail.
 const TAIL_MIN: usize = 40;
-/// The tail's shape is held in this range: log-likelihood ratios of strangers fall at least exponentially or nearly so,
-/// and a bounded tail would promise zero.
-const SHAPE: (f64, f64) = (-0.10, 0.10);
+/// The tail's shape is held in this range: log-likelihood ratios of strangers fall exponentially or nearly so, and a
+/// shape below 0 is a bounded tail, which would promise zero: the error is to be on the strict side.
+const SHAPE: (f64, f64) = (0.0, 0.10);
 
 /// The survival function of a score.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn many_draws_and_one_are_inverse() {
-        for chance in [1e-9, 1e-4, 0.02, 0.9] {
+        // (The best of 50 at 0.9 is 1 in every digit.)
+        for chance in [1e-9, 1e-4, 0.02, 0.3] {
             assert!((of_one(of_many(chance, 50.0), 50.0) / chance - 1.0).abs() < 1e-6, "{chance}");
         }
         assert!((of_many(1e-6, 1e4) - 0.00995).abs() < 1e-5);
