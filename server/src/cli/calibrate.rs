@@ -149,8 +149,11 @@ fn collect(prints: &[LabelledPrint], pairs: &[(u32, u32)], found: &[Option<f32>]
     }
 }
 
+/// Database, and for both sides collection, person and impression.
+type Encounters<'a> = (&'a str, [(&'a str, &'a str, u32); 2]);
+
 /// Which two encounters a comparison of the same finger position belongs to; `None` where labels name no persons.
-fn encounters<'a>(a: &'a LabelledPrint, b: &'a LabelledPrint) -> Option<(&'a str, [(&'a str, &'a str, u32); 2])> {
+fn encounters<'a>(a: &'a LabelledPrint, b: &'a LabelledPrint) -> Option<Encounters<'a>> {
     let finger = |p: &'a LabelledPrint| p.finger.split_once('f').map(|(_, finger)| finger);
     let (x, y) = (finger(a)?, finger(b)?);
     let side = |p: &'a LabelledPrint| (p.collection.as_str(), p.person(), p.impression);

@@ -43,14 +43,14 @@ impl Teller {
                 "It was withdrawn: it leaves no record. What was decided before is told below.",
                 "Hồ sơ đã được rút, không để lại dữ liệu. Dưới đây là kết quả đã có trước khi rút.",
             );
-            self.line(&text.to_owned());
+            self.line(text);
         }
         let Some(decision) = d.decision else {
             let text = self.say(
                 "It is safely written down and waits for its decision. Ask again in a moment.",
                 "Hồ sơ đã được ghi nhận an toàn và đang chờ kết quả. Vui lòng hỏi lại sau giây lát.",
             );
-            self.line(&text.to_owned());
+            self.line(text);
             return;
         };
         let text = format!("{}: {}", self.say("Decision", "Kết quả"), self.outcome(decision));
@@ -111,7 +111,7 @@ impl Teller {
                 "Nobody among them is enough like the applicant to be looked at.",
                 "Không có ai trong số đó giống người đề nghị đến mức cần xem xét.",
             );
-            self.line(&text.to_owned());
+            self.line(text);
         }
     }
 
