@@ -28,6 +28,8 @@ pub fn near(isa: Isa, code: [u64; 4], words: [&[u64]; 4], count: usize, limit: u
     }
 }
 
+// Four arrays share an index.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn portable(code: [u64; 4], words: [&[u64]; 4], count: usize, limit: u32, tag: u32, out: &mut Vec<u32>) {
     for i in 0..count {

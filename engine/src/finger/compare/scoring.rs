@@ -33,6 +33,8 @@ impl ScoreWeights {
 
     /// The weighted sum, in the order of the measures.
     #[inline(always)]
+    // Four arrays share an index.
+    #[allow(clippy::needless_range_loop)]
     pub(super) fn score(&self, features: &Features) -> f32 {
         let mut sum = self.bias;
         for k in 0..FEATURES {
