@@ -233,7 +233,7 @@ async fn a_confirmed_fraud_is_searched_and_never_enrolled() {
     let absent = service.list_fraud(request(FraudSource::Application("none".into()))).await;
     assert!(matches!(absent, Err(ServiceError::NotFound { what: "application" })));
     let service = reopened(service, data.path()).await;
-    assert_eq!(service.frauds().unwrap().frauds, [listed.clone()]);
+    assert_eq!(service.frauds().unwrap().frauds, std::slice::from_ref(&listed));
     let answer = check(&service, "F-1", None, person(5, 1)).await;
     assert_eq!(answer.decision, Some(Outcome::Duplicate));
     assert_eq!(answer.candidates[0].subject, listed.subject);

@@ -105,7 +105,8 @@ fn each_kind_of_sync_that_is_left_out_is_missed() {
     fn ends_with(path: &Path, ending: &str) -> bool {
         path.extension().is_some_and(|x| x == ending)
     }
-    let lies: [(&str, fn(Call, &Path) -> bool); 4] = [
+    type Lie = fn(Call, &Path) -> bool;
+    let lies: [(&str, Lie); 4] = [
         ("of segments", |call, path| call == Call::Sync && ends_with(path, "seg")),
         ("of columns", |call, path| call == Call::Sync && ends_with(path, "col")),
         ("of what is moved into place", |call, path| call == Call::Sync && ends_with(path, "new")),

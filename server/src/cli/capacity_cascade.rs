@@ -20,6 +20,9 @@ const PROBES: usize = 8;
 const PEOPLE: u64 = 1_000;
 const SEED: u64 = 2;
 
+/// A column, the probe people screened against it with their minutiae, and their packed prints.
+type ColumnBatch = (usize, Vec<(usize, u8)>, ScreenBatch);
+
 /// A person on one day.
 fn prepared(model: &Model, people: &People, who: u64, shot: u64) -> Prepared {
     let settings = EncounterSettings { faces: 0, ..EncounterSettings::default() };
@@ -47,7 +50,7 @@ pub fn rate(
         })
         .collect();
     // The probe people of each column, batched.
-    let batches: Vec<(usize, Vec<(usize, u8)>, ScreenBatch)> = (0..FINGERS)
+    let batches: Vec<ColumnBatch> = (0..FINGERS)
         .map(|column| {
             let mut who = Vec::new();
             let mut screens = Vec::new();

@@ -219,10 +219,12 @@ impl Writer<'_> {
         self.collect_flush(true);
         // A digest is worth a record when something changed since the last one.
         let changed = self.folder.digest_at != self.folder.last_position();
-        if changed && !self.shared.stopped.load(Ordering::Acquire) && !self.is_full() {
-            if let Err(error) = self.append_digest() {
-                tracing::warn!(%error, "the registry's digest could not be written");
-            }
+        if changed
+            && !self.shared.stopped.load(Ordering::Acquire)
+            && !self.is_full()
+            && let Err(error) = self.append_digest()
+        {
+            tracing::warn!(%error, "the registry's digest could not be written");
         }
         // The log has it all: a failed flush costs a longer replay, never data.
         if let Err(error) = self.folder.gallery.flush(self.shared.position.load(Ordering::Acquire)) {
