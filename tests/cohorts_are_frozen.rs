@@ -22,7 +22,8 @@ fn enrol(data: &Path, people: std::ops::Range<u64>) {
         EnrolRequest { subject: format!("P-{n}"), identity: None, biometrics }
     };
     tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
-        let service = Service::open(data, Models::shipped().expect("a kernel"), ServiceOptions::default()).expect("opens");
+        let service =
+            Service::open(data, Models::shipped().expect("a kernel"), ServiceOptions::default()).expect("opens");
         service.enrol(people.map(request).collect()).await.expect("enrols");
         service.close().await;
     });

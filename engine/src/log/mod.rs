@@ -15,9 +15,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use event::{
-    Adjudicated, CaseVerdict, Closing, CohortFrozen, Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder, Event,
-    FraudListed, Merged, PolicyAdopted, REDACTED, Redacted, RegistryDigest, Role, SecondApproval, StoredBiometrics,
-    StoredBiometricsError, Submitted, Withdrawn,
+    Adjudicated, CaseVerdict, Closing, CohortFrozen, Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder,
+    Event, FraudListed, Merged, PolicyAdopted, REDACTED, Redacted, RegistryDigest, Role, SecondApproval,
+    StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
 };
 pub use frame::FORMAT_VERSION;
 pub use journal::{EventLog, FileJournal, JournalReader, Record, SEGMENT_BYTES_MAX, verify_durable_note};

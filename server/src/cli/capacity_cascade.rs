@@ -155,7 +155,9 @@ pub fn loss(isa: Isa, params: &ScreenParams, model: &Model) -> anyhow::Result<Lo
                     return 0;
                 }
                 let mate = fused(scratch, hand, &references[who]);
-                usize::from((0..references.len()).all(|row| row == who || fused(scratch, hand, &references[row]) < mate))
+                usize::from(
+                    (0..references.len()).all(|row| row == who || fused(scratch, hand, &references[row]) < mate),
+                )
             },
         )
         .sum();

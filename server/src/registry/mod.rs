@@ -496,9 +496,8 @@ impl Registry {
     /// # Errors
     /// SQLite.
     pub fn cohort_before(&self, position: u64) -> Result<Option<[f32; COHORT_WEIGHTS]>, RegistryError> {
-        let mut query = self
-            .db
-            .prepare_cached("SELECT weights FROM cohorts WHERE position < ?1 ORDER BY position DESC LIMIT 1")?;
+        let mut query =
+            self.db.prepare_cached("SELECT weights FROM cohorts WHERE position < ?1 ORDER BY position DESC LIMIT 1")?;
         let position = i64::try_from(position).unwrap_or(i64::MAX);
         let bytes: Option<Vec<u8>> = query.query_row([position], |r| r.get(0)).optional()?;
         Ok(bytes.filter(|b| b.len() == 4 * COHORT_WEIGHTS).map(|bytes| {

@@ -15,7 +15,10 @@ use std::sync::Arc;
 use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::gallery::{FolderLock, Gallery, GalleryError, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
-use duynhat_engine::log::{CohortFrozen, Created, Event, EventLog, FileJournal, JournalReader, LogError, Record, RegistryDigest, redact, segment,};
+use duynhat_engine::log::{
+    CohortFrozen, Created, Event, EventLog, FileJournal, JournalReader, LogError, Record, RegistryDigest, redact,
+    segment,
+};
 use duynhat_engine::storage::{self, Storage};
 
 use super::key::PseudonymKey;
