@@ -17,8 +17,8 @@ use duynhat_server::service::{
     ServiceError, ServiceOptions, Submission, log_dir,
 };
 use duynhat_test_support::http::encounter;
+use duynhat_test_support::parallel::each;
 use duynhat_test_support::script::Dice;
-use rayon::prelude::*;
 
 /// A whole block, which stands in files; what comes after it is replayed from the log.
 const ENROLLED: u64 = 256;
@@ -245,42 +245,39 @@ fn every_flipped_bit_is_found_or_harmless() {
     all.retain(|(path, len)| *len > 0 && !path.ends_with("LOCK"));
     let total: u64 = all.iter().map(|(_, len)| len).sum();
 
-    let results: Vec<(String, Result<Outcome, String>)> = (0..flips)
-        .into_par_iter()
-        .map(|flip| {
-            let mut dice = Dice(seed << 32 | flip);
-            // Half of them by file, so that the small ones have their turn, half by byte.
-            let (path, at) = if flip.is_multiple_of(2) {
-                let (path, len) = &all[dice.below(all.len() as u64) as usize];
-                (path, dice.below(*len))
-            } else {
-                let mut at = dice.below(total);
-                let (path, _) = all
-                    .iter()
-                    .find(|(_, len)| {
-                        at < *len || {
-                            at -= len;
-                            false
-                        }
-                    })
-                    .expect("a byte");
-                (path, at)
-            };
-            let bit = dice.below(8);
-            let name = path.strip_prefix(&made).expect("below");
-            let data = root.path().join(format!("flip-{flip}"));
-            copy(&made, &data);
-            let flipped = data.join(name);
-            let mut bytes = std::fs::read(&flipped).expect("a file");
-            bytes[at as usize] ^= 1 << bit;
-            std::fs::write(&flipped, bytes).expect("a file");
-            let outcome = std::panic::catch_unwind(|| examine(&data, &flipped, &truth, &state));
-            let outcome = outcome.unwrap_or_else(|_| Err("a crash".into()));
-            std::fs::remove_dir_all(&data).expect("gone");
-            let kind = name.to_string_lossy().into_owned();
-            (kind, outcome.map_err(|what| format!("{} byte {at} bit {bit}: {what}", name.display())))
-        })
-        .collect();
+    let results: Vec<(String, Result<Outcome, String>)> = each(0..flips, |flip| {
+        let mut dice = Dice(seed << 32 | flip);
+        // Half of them by file, so that the small ones have their turn, half by byte.
+        let (path, at) = if flip.is_multiple_of(2) {
+            let (path, len) = &all[dice.below(all.len() as u64) as usize];
+            (path, dice.below(*len))
+        } else {
+            let mut at = dice.below(total);
+            let (path, _) = all
+                .iter()
+                .find(|(_, len)| {
+                    at < *len || {
+                        at -= len;
+                        false
+                    }
+                })
+                .expect("a byte");
+            (path, at)
+        };
+        let bit = dice.below(8);
+        let name = path.strip_prefix(&made).expect("below");
+        let data = root.path().join(format!("flip-{flip}"));
+        copy(&made, &data);
+        let flipped = data.join(name);
+        let mut bytes = std::fs::read(&flipped).expect("a file");
+        bytes[at as usize] ^= 1 << bit;
+        std::fs::write(&flipped, bytes).expect("a file");
+        let outcome = std::panic::catch_unwind(|| examine(&data, &flipped, &truth, &state));
+        let outcome = outcome.unwrap_or_else(|_| Err("a crash".into()));
+        std::fs::remove_dir_all(&data).expect("gone");
+        let kind = name.to_string_lossy().into_owned();
+        (kind, outcome.map_err(|what| format!("{} byte {at} bit {bit}: {what}", name.display())))
+    });
 
     let mut table: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     let mut wrong = Vec::new();

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use duynhat_engine::gallery::GalleryError;
 use duynhat_engine::log::{Event, LogError};
 use duynhat_engine::storage::{Call, Faults, Simulated, Storage, Verdict, is_full};
+use duynhat_test_support::parallel::each;
 use duynhat_test_support::script::{Broken, Step, World, script};
-use rayon::prelude::*;
 
 fn stride() -> usize {
     if std::env::var("DUYNHAT_FAULTS").is_ok_and(|v| v == "all") { 1 } else { 7 }
@@ -108,7 +108,7 @@ fn an_error_at_the_nth_call_loses_nothing_acknowledged() {
     let steps = script(3, 120);
     let total = calls(&steps);
     assert!(total > 500, "{total}");
-    (1..=total).step_by(stride()).par_bridge().for_each(|nth| {
+    each((1..=total).step_by(stride()), |nth| {
         let what = format!("EIO at call {nth} of {total}");
         let disk = Simulated::new();
         let storage: Arc<dyn Storage> = Faults::new(Arc::new(disk.clone()), move |n, _, _| {
@@ -123,7 +123,7 @@ fn an_error_at_the_nth_call_loses_nothing_acknowledged() {
 fn no_room_at_the_nth_call_refuses_one_batch_and_goes_on() {
     let steps = script(4, 120);
     let total = calls(&steps);
-    (1..=total).step_by(stride()).par_bridge().for_each(|nth| {
+    each((1..=total).step_by(stride()), |nth| {
         let what = format!("no room at call {nth} of {total}");
         let disk = Simulated::new();
         let storage: Arc<dyn Storage> = Faults::new(Arc::new(disk.clone()), move |n, call, _| {
@@ -139,7 +139,7 @@ fn no_room_at_the_nth_call_refuses_one_batch_and_goes_on() {
 fn a_disk_that_is_full_for_a_while_refuses_and_recovers() {
     let steps = script(5, 160);
     let refused = Mutex::new(0);
-    (2..steps.len() - 20).step_by(stride()).par_bridge().for_each(|from| {
+    each((2..steps.len() - 20).step_by(stride()), |from| {
         let what = format!("full from step {from}");
         let disk = Simulated::new();
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use duynhat_engine::log::Event;
 use duynhat_engine::storage::{Call, Faults, Simulated, Storage, Verdict};
+use duynhat_test_support::parallel::each;
 use duynhat_test_support::script::{Step, World, script};
-use rayon::prelude::*;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect(name))
@@ -83,7 +83,7 @@ fn campaign(seed: u64, operations: usize, cuts_per_call: u64, lies: fn(Call, &Pa
         }
         let cuts = std::mem::take(&mut *cuts.lock().unwrap());
         tried += cuts.len();
-        cuts.into_par_iter().for_each(|(what, left)| judge(Cut { what, acknowledged, left }, &attempted));
+        each(cuts, |(what, left)| judge(Cut { what, acknowledged, left }, &attempted));
         acknowledged = attempted.len();
     }
     world.compare(&attempted).unwrap();

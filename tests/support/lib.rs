@@ -2,5 +2,6 @@
 
 pub mod history;
 pub mod http;
+pub mod parallel;
 pub mod records;
 pub mod script;
