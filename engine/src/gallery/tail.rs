@@ -48,6 +48,9 @@ struct Index {
     blocks: Vec<BlockEntry>,
 }
 
+/// The pieces of a tail, and their references.
+type Opened = (Vec<Arc<Block>>, Vec<Arc<Reference>>);
+
 /// Where a tail lies.
 pub(super) fn path(gallery_dir: &Path, number: u64) -> PathBuf {
     gallery_dir.join(format!("{PREFIX}{number:010}"))
@@ -117,7 +120,7 @@ pub(super) fn open(
     models: &FaceModels,
     number: u64,
     rows: std::ops::Range<u64>,
-) -> Result<(Vec<Arc<Block>>, Vec<Arc<Reference>>), GalleryError> {
+) -> Result<Opened, GalleryError> {
     let path = path(gallery_dir, number);
     let file = storage.open(&path, Open::Read).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => GalleryError::Missing { path: path.clone() },
