@@ -20,7 +20,7 @@ use duynhat_test_support::http::encounter;
 use duynhat_test_support::parallel::each;
 use duynhat_test_support::script::Dice;
 
-/// A whole block, which stands in files; what comes after it is replayed from the log.
+/// A whole block, which stands in files; what comes after it stands in the tail.
 const ENROLLED: u64 = 256;
 const CHECKS: u64 = 6;
 const WAIT: Duration = Duration::from_secs(60);
@@ -244,6 +244,9 @@ fn every_flipped_bit_is_found_or_harmless() {
     files(&made, &mut all);
     all.retain(|(path, len)| *len > 0 && !path.ends_with("LOCK"));
     let total: u64 = all.iter().map(|(_, len)| len).sum();
+    let has =
+        |name: &str| all.iter().any(|(p, _)| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name)));
+    assert!(["tail-", "MANIFEST", "DIRECTORY", "meta.col", "registry.sum", "DURABLE"].into_iter().all(has), "{all:?}");
 
     let results: Vec<(String, Result<Outcome, String>)> = each(0..flips, |flip| {
         let mut dice = Dice(seed << 32 | flip);

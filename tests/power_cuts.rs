@@ -106,10 +106,11 @@ fn each_kind_of_sync_that_is_left_out_is_missed() {
         path.extension().is_some_and(|x| x == ending)
     }
     type Lie = fn(Call, &Path) -> bool;
-    let lies: [(&str, Lie); 4] = [
+    let lies: [(&str, Lie); 5] = [
         ("of segments", |call, path| call == Call::Sync && ends_with(path, "seg")),
         ("of columns", |call, path| call == Call::Sync && ends_with(path, "col")),
         ("of what is moved into place", |call, path| call == Call::Sync && ends_with(path, "new")),
+        ("of tails", |call, path| call == Call::Sync && path.to_string_lossy().contains("/tail-")),
         ("of folders", |call, _| call == Call::SyncDir),
     ];
     for (what, lies) in lies {

@@ -3,11 +3,12 @@
 //! ```text
 //! gallery/MANIFEST                 what there is, and the log position to replay from
 //! gallery/OVERLAY                  withdrawn rows, and rows that have changed their subject
+//! gallery/tail-0000000007          the partial last block; `tail.rs`
 //! gallery/stripe-00000/DIRECTORY   where each block of each column lies, with its checksum
 //! gallery/stripe-00000/*.col       payloads, appended, 64-byte aligned
 //! gallery/stripe-00000.0001/       the same stripe, written anew once: the manifest says which generation counts
 //! ```
-//! Order of a flush: payloads, sync; directory, sync, rename; overlay likewise; manifest last. What a crash leaves
+//! Order of a flush: payloads, sync; directory, sync, rename; overlay and tail likewise; manifest last. What a crash leaves
 //! beyond a recorded length is overwritten by the next flush. Records are framed: 8 bytes magic, u32 version, u32
 //! CRC32C of the rest, then the encoded value.
 
@@ -23,25 +24,58 @@ use super::block::Block;
 use super::column::{ALIGNMENT, Column, ColumnId, MappedFile};
 use super::faces::StoredModel;
 use super::map::Map;
-use super::{BLOCK_ROWS, GalleryError};
+use super::{BLOCK_ROWS, GalleryError, tail};
 use crate::codec;
 use crate::storage::{self, Open, Storage};
 
 /// Blocks in a stripe: 65,536 references.
 pub const STRIPE_BLOCKS: usize = 256;
-/// The version of every gallery file that this build writes, and the only one it reads.
+/// The version of every gallery file that this build writes, but for the manifest.
 pub const GALLERY_FORMAT_VERSION: u32 = 1;
+/// The version of the manifest that this build writes; it reads version 1 too, which knows no tail.
+pub const MANIFEST_FORMAT_VERSION: u32 = 2;
 
+/// What there is. Version 1 ends before `tail`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub gallery: [u8; 16],
     pub finger_model: String,
     /// Every event below this position that makes a row is in the files.
     pub replay_from: u64,
+    /// Rows in the stripes.
     pub rows: u64,
     /// Generation of each stripe: how often it was written anew.
     pub stripes: Vec<u32>,
     pub face_models: Vec<StoredModel>,
+    /// Number of the tail written last.
+    pub tail: u64,
+    /// Rows in it, which follow those in the stripes; without any there is no such file.
+    pub tail_rows: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ManifestV1 {
+    gallery: [u8; 16],
+    finger_model: String,
+    replay_from: u64,
+    rows: u64,
+    stripes: Vec<u32>,
+    face_models: Vec<StoredModel>,
+}
+
+impl From<ManifestV1> for Manifest {
+    fn from(m: ManifestV1) -> Self {
+        Self {
+            gallery: m.gallery,
+            finger_model: m.finger_model,
+            replay_from: m.replay_from,
+            rows: m.rows,
+            stripes: m.stripes,
+            face_models: m.face_models,
+            tail: 0,
+            tail_rows: 0,
+        }
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -87,14 +121,30 @@ pub(super) fn write_record<T: Serialize>(
     storage::replace(storage, path, &record(magic, value)?).map_err(|e| GalleryError::io(path, e))
 }
 
+/// The version that a record of this kind is written with.
+fn version_of(magic: &[u8; 8]) -> u32 {
+    if magic == MANIFEST_MAGIC { MANIFEST_FORMAT_VERSION } else { GALLERY_FORMAT_VERSION }
+}
+
 /// A framed record's bytes.
 fn record<T: Serialize>(magic: &[u8; 8], value: &T) -> Result<Vec<u8>, GalleryError> {
     let payload = codec::encode(value)?;
     let mut bytes = magic.to_vec();
-    bytes.extend(GALLERY_FORMAT_VERSION.to_le_bytes());
+    bytes.extend(version_of(magic).to_le_bytes());
     bytes.extend(crc32c::crc32c(&payload).to_le_bytes());
     bytes.extend(payload);
     Ok(bytes)
+}
+
+/// Reads the manifest of a gallery's folder, also one of an earlier version; `None` when there is none.
+pub(super) fn read_manifest(storage: &dyn Storage, dir: &Path) -> Result<Option<Manifest>, GalleryError> {
+    let path = dir.join("MANIFEST");
+    let Some((version, payload)) = read_framed(storage, &path, MANIFEST_MAGIC, 1)? else { return Ok(None) };
+    let manifest = match version {
+        1 => codec::decode::<ManifestV1>(&payload).map(Manifest::from),
+        _ => codec::decode(&payload),
+    };
+    manifest.map(Some).map_err(|e| GalleryError::corrupt(&path, 16, e.to_string()))
 }
 
 /// Reads what [`write_record`] wrote; `None` when there is no such file.
@@ -103,6 +153,17 @@ pub(super) fn read_record<T: DeserializeOwned>(
     path: &Path,
     magic: &[u8; 8],
 ) -> Result<Option<T>, GalleryError> {
+    let Some((_, payload)) = read_framed(storage, path, magic, version_of(magic))? else { return Ok(None) };
+    codec::decode(&payload).map(Some).map_err(|e| GalleryError::corrupt(path, 16, e.to_string()))
+}
+
+/// A framed record's version, at least `oldest`, and its payload, verified.
+fn read_framed(
+    storage: &dyn Storage,
+    path: &Path,
+    magic: &[u8; 8],
+    oldest: u32,
+) -> Result<Option<(u32, Vec<u8>)>, GalleryError> {
     let bytes = match storage.read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -112,19 +173,20 @@ pub(super) fn read_record<T: DeserializeOwned>(
     if bytes.get(..8) != Some(magic) {
         return Err(GalleryError::corrupt(path, 0, "not the file that belongs here"));
     }
-    match word(8) {
-        Some(GALLERY_FORMAT_VERSION) => {}
+    let newest = version_of(magic);
+    let version = match word(8) {
+        Some(v) if (oldest..=newest).contains(&v) => v,
         Some(v) => {
-            let what = format!("format version {v}; this build reads {GALLERY_FORMAT_VERSION}");
+            let what = format!("format version {v}; this build reads {oldest} to {newest}");
             return Err(GalleryError::corrupt(path, 8, what));
         }
         None => return Err(GalleryError::corrupt(path, 8, "shorter than its header")),
-    }
+    };
     let payload = bytes.get(16..).unwrap_or(&[]);
     if word(12) != Some(crc32c::crc32c(payload)) {
         return Err(GalleryError::corrupt(path, 12, "the checksum is wrong"));
     }
-    codec::decode(payload).map(Some).map_err(|e| GalleryError::corrupt(path, 16, e.to_string()))
+    Ok(Some((version, payload.to_vec())))
 }
 
 /// A stripe's files, for the writer and for readers.
@@ -290,10 +352,7 @@ pub enum Content {
 pub(super) fn list(dir: &Path) -> Result<Vec<(PathBuf, Content)>, GalleryError> {
     let disk = storage::Disk;
     let read = |path: &Path| disk.read(path).map_err(|e| GalleryError::io(path, e));
-    let manifest_path = dir.join("MANIFEST");
-    let Some(manifest) = read_record::<Manifest>(&disk, &manifest_path, MANIFEST_MAGIC)? else {
-        return Ok(Vec::new());
-    };
+    let Some(manifest) = read_manifest(&disk, dir)? else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for (number, generation) in (0u32..).zip(&manifest.stripes) {
         let stripe = StripeFiles::path(dir, number, *generation);
@@ -310,6 +369,10 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(PathBuf, Content)>, GalleryError> 
     let overlay = dir.join("OVERLAY");
     if overlay.exists() {
         all.push((PathBuf::from("OVERLAY"), Content::Bytes(read(&overlay)?)));
+    }
+    if manifest.tail_rows > 0 {
+        let path = tail::path(dir, manifest.tail);
+        all.push((PathBuf::from(path.file_name().unwrap_or_default()), Content::Bytes(read(&path)?)));
     }
     // What the directories and the overlay know beyond this manifest is forgotten or replayed when it is opened.
     all.push((PathBuf::from("MANIFEST"), Content::Bytes(record(MANIFEST_MAGIC, &manifest)?)));

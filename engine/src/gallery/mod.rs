@@ -3,7 +3,7 @@
 //! A projection of the log: it can be thrown away and rebuilt. Its unit is the *block* of up to 256 consecutive
 //! references (a row number within a block fits a byte), 256 of which make a *stripe*, a folder of column files. New
 //! references stand in blocks in memory, in the very layout of the files, so that they are searched by the same
-//! kernels; whole blocks move into files at a flush.
+//! kernels; a flush moves whole blocks into the files of their stripe, and copies the last, partial one into a file of its own.
 //!
 //! Invariants:
 //! - Rows are in log order. A row, once given, is never given again.
@@ -24,6 +24,7 @@ mod payload;
 mod reference;
 mod rewrite;
 mod snapshot;
+mod tail;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub use block::{BLOCK_ROWS, Block, FaceColumn, FingerColumn};
 pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
-pub use files::{Content, GALLERY_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use files::{Content, GALLERY_FORMAT_VERSION, MANIFEST_FORMAT_VERSION, STRIPE_BLOCKS};
 pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
 pub use overlay::{Overlay, STRIPE_ROWS};
@@ -46,9 +47,13 @@ pub use snapshot::Snapshot;
 use crate::face::Plans;
 use crate::storage::{self, Storage};
 use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
+use tail::Tail;
 
 /// Whole blocks in memory from which on [`Gallery::wants_flush`] holds: 4,096 references.
 const FLUSH_BLOCKS: usize = 16;
+
+/// How often a reader beside a writer tries to read one state of the files.
+const OPEN_TRIES: usize = 5;
 
 /// The writer's side of the gallery.
 pub struct Gallery {
@@ -71,8 +76,12 @@ pub struct Gallery {
     plans: Arc<Plans>,
     rows: u64,
     replay_from: u64,
-    /// Rows that the manifest knows.
+    /// Rows that the manifest knows in the stripes.
     recorded_rows: u64,
+    /// The partial block as the manifest knows it.
+    tail: Tail,
+    /// Tails written so far: also one that failed, and may be named all the same, keeps its number.
+    tails: u64,
     published: Arc<ArcSwap<Snapshot>>,
 }
 
@@ -97,7 +106,24 @@ impl Gallery {
         finger_model: &str,
         writable: bool,
     ) -> Result<Self, GalleryError> {
-        let manifest: Option<Manifest> = files::read_record(&*storage, &dir.join("MANIFEST"), MANIFEST_MAGIC)?;
+        for _ in 1..OPEN_TRIES {
+            match Self::read(storage.clone(), dir, id, finger_model, writable) {
+                // Beside a writer: what the manifest named has been replaced since.
+                Err(GalleryError::Missing { .. }) if !writable => {}
+                read => return read,
+            }
+        }
+        Self::read(storage, dir, id, finger_model, writable)
+    }
+
+    fn read(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        id: [u8; 16],
+        finger_model: &str,
+        writable: bool,
+    ) -> Result<Self, GalleryError> {
+        let manifest = files::read_manifest(&*storage, dir)?;
         let mut gallery = Self {
             storage,
             dir: dir.into(),
@@ -115,6 +141,8 @@ impl Gallery {
             rows: 0,
             replay_from: 1,
             recorded_rows: 0,
+            tail: Tail::default(),
+            tails: 0,
             published: Arc::new(ArcSwap::from_pointee(Snapshot {
                 filed: Arc::default(),
                 tail: Vec::new(),
@@ -178,6 +206,15 @@ impl Gallery {
             }
             self.overlay = Overlay::restore(&stored);
         }
+        self.tails = manifest.tail;
+        if manifest.tail_rows > 0 {
+            let rows = self.rows..self.rows + u64::from(manifest.tail_rows);
+            let (number, end) = (manifest.tail, rows.end);
+            let opened = tail::open(&*self.storage, &self.dir, self.id, &self.models, number, rows)?;
+            (self.pieces, self.partial) = opened;
+            self.rows = end;
+            self.tail = Tail { number, rows: manifest.tail_rows, bases: tail::bases(&self.pieces, &self.models)? };
+        }
         Ok(())
     }
 
@@ -186,12 +223,9 @@ impl Gallery {
     /// # Errors
     /// Damage, I/O.
     pub fn face_models_in(dir: &Path) -> Result<Option<FaceModels>, GalleryError> {
-        let path = dir.join("MANIFEST");
-        let Some(manifest) = files::read_record::<Manifest>(&storage::Disk, &path, MANIFEST_MAGIC)? else {
-            return Ok(None);
-        };
+        let Some(manifest) = files::read_manifest(&storage::Disk, dir)? else { return Ok(None) };
         let models = FaceModels::restore(manifest.face_models);
-        models.map(Some).map_err(|what| GalleryError::corrupt(&path, 16, what))
+        models.map(Some).map_err(|what| GalleryError::corrupt(&dir.join("MANIFEST"), 16, what))
     }
 
     /// The files that make the gallery in a folder, relative to it, to be copied while it grows: what the manifest names,
@@ -327,6 +361,11 @@ impl Gallery {
         self.writable && !self.whole.is_empty()
     }
 
+    /// References that are in no file: what a start after a crash would make anew from the log.
+    pub fn unfiled(&self) -> u64 {
+        self.rows - self.recorded_rows - u64::from(self.tail.rows)
+    }
+
     /// Whether enough whole blocks wait in memory for a flush to be worth it.
     pub fn wants_flush(&self) -> bool {
         self.writable && self.whole.len() >= FLUSH_BLOCKS
@@ -341,6 +380,8 @@ impl Gallery {
             rows,
             stripes: stripes.map(|s| s.generation).collect(),
             face_models: self.models.store(),
+            tail: if self.tail.rows > 0 { self.tail.number } else { self.tails },
+            tail_rows: self.tail.rows,
         };
         files::write_record(&*self.storage, &self.dir.join("MANIFEST"), MANIFEST_MAGIC, &manifest)
     }

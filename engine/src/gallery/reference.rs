@@ -47,6 +47,13 @@ impl Prepared {
         }
         prepared
     }
+
+    /// Levels the prints by another cohort. A few operations a minutia.
+    pub fn level_by(&mut self, cohort: &Cohort) {
+        for finger in &mut self.fingers {
+            finger.cohort = cohort.statistics(finger.features.view().minutiae());
+        }
+    }
 }
 
 /// A row to be.

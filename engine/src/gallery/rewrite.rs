@@ -16,7 +16,7 @@ use super::faces::FaceModels;
 use super::files::{STRIPE_BLOCKS, StripeFiles};
 use super::overlay::Overlay;
 use super::snapshot::Snapshot;
-use super::{Gallery, GalleryError, Prepared, PreparedFinger, Reference};
+use super::{Gallery, GalleryError, Prepared, PreparedFinger, Reference, tail};
 use crate::face::Basis;
 use crate::finger::FingerFeatures;
 use crate::storage::Storage;
@@ -312,7 +312,9 @@ impl Gallery {
     pub fn retire_bases(&mut self) -> Result<(), GalleryError> {
         let mut any = false;
         for number in 0..self.models.iter().len() as u8 {
-            let mut used = Vec::new();
+            // The tail in force may have been laid out before the present pieces.
+            let in_tail = self.tail.bases.iter().filter(|(model, _)| *model == number);
+            let mut used: Vec<usize> = in_tail.map(|(_, basis)| *basis).collect();
             for block in self.filed.iter().chain(&self.whole).chain(&self.pieces) {
                 if let Some(basis) = block.faces_basis(number)?
                     && !used.contains(&basis)
@@ -333,6 +335,8 @@ impl Gallery {
         if !self.writable || !self.dir.exists() {
             return Ok(());
         }
+        // Whoever wrote the manifest may have ended before its name was durable: what an older one names must outlive it.
+        self.storage.sync_dir(&self.dir).map_err(|e| GalleryError::io(&self.dir, e))?;
         let known: Vec<&PathBuf> = self.stripes.iter().map(|s| &s.dir).collect();
         let list = |dir: &PathBuf| -> Result<Vec<PathBuf>, GalleryError> {
             let entries = std::fs::read_dir(dir).map_err(|e| GalleryError::io(dir, e))?;
@@ -342,6 +346,11 @@ impl Gallery {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             let deleted = match () {
                 () if name.starts_with("stripe-") && !known.contains(&&path) => std::fs::remove_dir_all(&path),
+                () if tail::is_tail(name)
+                    && (self.tail.rows == 0 || path != tail::path(&self.dir, self.tail.number)) =>
+                {
+                    std::fs::remove_file(&path)
+                }
                 () if name.ends_with(".new") => std::fs::remove_file(&path),
                 () => Ok(()),
             };

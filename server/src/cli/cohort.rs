@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use duynhat_engine::finger::{COHORT_PRINTS_MAX, COHORT_PRINTS_MIN, Cohort};
-use duynhat_engine::gallery::Prepared;
-use duynhat_engine::template::Minutia;
+use duynhat_engine::finger::{COHORT_PRINTS_MAX, COHORT_PRINTS_MIN};
 use serde::Serialize;
 
 use super::{BadInput, print_json};
-use crate::service::{Folder, Models};
+use crate::service::{Folder, LearnCohortError, LearnedCohort, Models, learn_cohort};
 
 /// Learns what strangers score from the gallery's own prints.
 #[derive(clap::Args, Debug)]
@@ -42,34 +40,15 @@ pub fn freeze(args: &FreezeArgs) -> anyhow::Result<()> {
     super::open_folder(&args.data, &models)?;
     let mut folder = Folder::open(&args.data, models.model, models.cohort)?;
     let snapshot = folder.published().load_full();
-    let live: Vec<u64> = (0..snapshot.rows()).filter(|row| snapshot.is_live(*row)).collect();
-    let wanted = (args.prints as usize).min(live.len());
-    let (mut members, mut subjects, mut hands): (Vec<u64>, Vec<_>, Vec<Prepared>) = Default::default();
-    for k in 0..wanted {
-        let row = live[k * live.len() / wanted];
-        let mut prepared = snapshot.prepared(row)?;
-        if prepared.fingers.is_empty() {
-            continue;
-        }
-        // One finger a reference, another one each time.
-        let by = k % prepared.fingers.len().max(1);
-        prepared.fingers.rotate_left(by);
-        prepared.fingers.truncate(1);
-        members.extend(snapshot.position_of(row)?);
-        subjects.push(snapshot.subject(row)?);
-        hands.push(prepared);
-    }
-    if hands.len() < COHORT_PRINTS_MIN {
-        let found = hands.len();
-        return Err(BadInput::error(format!(
-            "{found} references with prints; a cohort is learned from at least {COHORT_PRINTS_MIN}"
-        )));
-    }
-    let prints: Vec<&[Minutia]> = hands.iter().map(|hand| hand.fingers[0].features.view().minutiae()).collect();
-    let cohort = Cohort::new(models.model, &prints, |a, b| subjects[a] == subjects[b])?;
+    let learned = learn_cohort(&snapshot, models.model, args.prints as usize).map_err(|error| match error {
+        LearnCohortError::TooFew { .. } => BadInput::error(error.to_string()),
+        error => error.into(),
+    })?;
+    let LearnedCohort { cohort, members } = learned;
+    let prints = members.len();
     let position = folder.freeze_cohort(&cohort, members)?;
     folder.close()?;
-    let frozen = Frozen { cohort: cohort.id().to_owned(), position, prints: prints.len() };
+    let frozen = Frozen { cohort: cohort.id().to_owned(), position, prints };
     if args.json {
         return print_json(&frozen);
     }

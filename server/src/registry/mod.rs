@@ -506,6 +506,16 @@ impl Registry {
         }))
     }
 
+    /// Where in the log the cohort was frozen that is in force.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn cohort_position(&self) -> Result<Option<u64>, RegistryError> {
+        let mut query = self.db.prepare_cached("SELECT max(position) FROM cohorts")?;
+        let position: Option<i64> = query.query_row([], |r| r.get(0))?;
+        Ok(position.and_then(|p| u64::try_from(p).ok()))
+    }
+
     /// Missing fingers by station and operator, the highest rate first; more than `max` are over the limit.
     ///
     /// # Errors

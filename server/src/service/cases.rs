@@ -276,7 +276,7 @@ impl Service {
                     submitted.biometrics.restore().map_err(internal)?
                 }
             };
-            let prepared = super::lookup::usable(&shared.models, &biometrics)?;
+            let prepared = super::lookup::usable(&shared.models, &shared.cohort.load(), &biometrics)?;
             let listed = FraudListed {
                 name: request.name,
                 reason: request.reason,

@@ -12,7 +12,7 @@ use duynhat_engine::decision::{
 use duynhat_engine::face::{self, FaceCalibration};
 use duynhat_engine::finger::screen::ScreenParams;
 use duynhat_engine::finger::{Calibration, Cohort, Model};
-use duynhat_engine::gallery::Snapshot;
+use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::kernel::Isa;
 use duynhat_engine::log::projection::{FRAUD_PREFIX, provisional_subject};
 use duynhat_engine::log::{Decided, Submitted};
@@ -86,6 +86,8 @@ pub(super) struct Job {
     pub chip: Vec<FaceTemplate>,
     pub findings: Vec<Cause>,
     pub probe: Arc<Probe<'static>>,
+    /// That the probe is levelled by.
+    pub cohort: Arc<Cohort>,
     pub started: Instant,
 }
 
@@ -97,6 +99,7 @@ impl Job {
         chip: Vec<FaceTemplate>,
         findings: Vec<Cause>,
         probe: Probe<'static>,
+        cohort: Arc<Cohort>,
     ) -> Self {
         Self {
             position,
@@ -110,6 +113,7 @@ impl Job {
             chip,
             findings,
             probe: Arc::new(probe),
+            cohort,
             started: Instant::now(),
         }
     }
@@ -165,6 +169,16 @@ impl Job {
 
     fn search(&self, shared: &Shared, view: &View<'_>) -> Result<(CheckDocument, Vec<u64>), ServiceError> {
         let (snapshot, registry) = (&view.snapshot, view.registry());
+        let models = &shared.models;
+        // The cohort in force at the state that the decision sees: a new one may have come since the probe was made.
+        let weights = registry.cohort_before(snapshot.position() + 1).map_err(internal)?;
+        let cohort = weights.map_or_else(|| self.cohort.clone(), |w| Arc::new(Cohort::frozen(models.model, w)));
+        let probe = if cohort.weights() == self.cohort.weights() {
+            self.probe.clone()
+        } else {
+            let prepared = Prepared::new(models.model, &cohort, &self.captured);
+            Arc::new(Probe::new(models.model, &models.params, &prepared))
+        };
         let rows_before = snapshot.rows_before(self.position).map_err(internal)?;
         let claimed_subject = self.claimed.as_ref().map(|p| registry.subject_of(p)).transpose().map_err(internal)?;
         let claimed_subject = claimed_subject.flatten();
@@ -183,15 +197,16 @@ impl Job {
             exclude.extend(snapshot.row_of(*position).map_err(internal)?);
         }
         let options = SearchOptions { rows_before, include, exclude, ..SearchOptions::default() };
-        let mut found = identify(shared.models.matcher(), snapshot, &self.probe, &options).map_err(internal)?;
+        let mut found = identify(models.matcher(), snapshot, &probe, &options).map_err(internal)?;
         let mut minors = registry.minors(shared.policy.growth_enrolled_below, self.position).map_err(internal)?;
         minors.retain(|minor| !distinct.contains(&minor.position));
         if !minors.is_empty() && !self.captured.fingers.is_empty() {
             let growth = Growth {
-                models: &shared.models,
+                models,
+                cohort: &cohort,
                 snapshot,
                 captured: &self.captured,
-                probe: &self.probe,
+                probe: &probe,
                 time_ms: self.time_ms,
                 rows_before,
                 include: &options.include,
@@ -210,7 +225,6 @@ impl Job {
             Some(claimed) => snapshot.subject(c.row).is_ok_and(|s| s.as_ref() == claimed),
             None => false,
         };
-        let models = &shared.models;
         let judge = Judge { policy: &shared.policy, tails: &models.tails, references: found.references };
         let exceptions = Exceptions { missing: self.captured.missing.len(), approved };
         let question = Question { purpose: self.purpose, claimed, exceptions, cut: found.faces_cut };
@@ -232,7 +246,7 @@ impl Job {
         document.findings.clone_from(&verdict.findings);
         document.reasons = verdict.reasons.iter().map(reason).collect();
         document.chip = chip;
-        let all = Sources::of_probe(&self.probe, models.calibration, &models.faces);
+        let all = Sources::of_probe(&probe, models.calibration, &models.faces);
         let thresholds = models.tails.thresholds(&shared.policy, found.references, &all);
         document.basis = Some(DecisionBasis {
             gallery_size: found.references,

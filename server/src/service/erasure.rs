@@ -16,6 +16,7 @@ use duynhat_engine::log::{Decided, Erased, ErasureDone, ErasureOrder, Event, red
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::cohort;
 use super::writer::{self, Command, Writer, internal};
 use super::{CheckDocument, Reason, Service, ServiceError, Shared, log_dir, now_ms};
 use crate::registry::{Erasure, ErasureTargets, Registry};
@@ -85,6 +86,8 @@ pub struct CarriedOut {
     pub stripes: u32,
     /// Face models whose basis was learned anew.
     pub bases: u32,
+    /// Fingerprint cohorts that were learned anew.
+    pub cohorts: u32,
 }
 
 /// A decision's document without what it says of erased references: their subjects' names and the scores of their
@@ -273,9 +276,14 @@ pub(super) fn carry_out(shared: &Arc<Shared>, sender: &Sender<Command>) -> Resul
     let positions: Vec<u64> = targets.keys().copied().collect();
     let redaction = redact::redact(&logs, &targets, |_, event| speaks_of(event, &positions)).map_err(internal)?;
     let stripes = rewrite_stale(shared, sender, &compaction)?;
-    let carried = CarriedOut { orders: orders.len() as u64, records: redaction.records, stripes, bases };
+    let cohort = cohort::without_erased(shared, &targets)?;
+    let (orders_done, cohorts) = (orders.len() as u64, u32::from(cohort.is_some()));
+    let carried = CarriedOut { orders: orders_done, records: redaction.records, stripes, bases, cohorts };
     on_writer(sender, move |writer| {
         writer.folder.registry.checkpoint().map_err(internal)?;
+        if let Some(frozen) = cohort {
+            writer.append(Event::CohortFrozen(frozen))?;
+        }
         let (records, stripes) = (carried.records, carried.stripes);
         let done = ErasureDone { orders, time_ms: now_ms(), records, stripes };
         writer.append(Event::Erased(Erased::Done(done)))?;

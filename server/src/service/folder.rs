@@ -92,7 +92,7 @@ pub struct Folder {
     pub(super) journal: FileJournal,
     pub(super) gallery: Gallery,
     pub(super) registry: Registry,
-    cohort: Cohort,
+    pub(super) cohort: Cohort,
     dir: PathBuf,
     repaired: Vec<String>,
     /// Position of the last registry digest in the log.
@@ -236,7 +236,7 @@ impl Folder {
         }
         gallery.publish(journal.last_position());
         // What was made anew is not made anew again: a server that is killed again and again must not start ever slower.
-        if gallery.could_flush()
+        if gallery.unfiled() > 0
             && let Err(error) = gallery.flush(journal.last_position())
         {
             tracing::warn!(%error, "the gallery's files could not be written; the log is safe");

@@ -6,6 +6,7 @@
 //! have grown by so much, and each finger counts by its best size. How many sizes were tried goes into the thresholds
 //! (`FingerScore::compared`).
 
+use duynhat_engine::finger::Cohort;
 use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::search::{Candidate, Probe, SearchOptions, compare_rows, identify};
 use duynhat_engine::template::{Biometrics, FingerTemplate};
@@ -41,6 +42,7 @@ struct Grown {
 /// What a check is compared at.
 pub(super) struct Growth<'a> {
     pub models: &'a Models,
+    pub cohort: &'a Cohort,
     pub snapshot: &'a Snapshot,
     pub captured: &'a Biometrics,
     /// As captured.
@@ -85,7 +87,7 @@ impl Growth<'_> {
         let shrunk: Vec<FingerTemplate> =
             self.captured.fingers.iter().filter_map(|f| f.rescaled(1.0 / factor).ok()).collect();
         let biometrics = Biometrics { fingers: shrunk, ..Biometrics::default() };
-        let prepared = Prepared::new(self.models.model, self.models.cohort, &biometrics);
+        let prepared = Prepared::new(self.models.model, self.cohort, &biometrics);
         if prepared.fingers.is_empty() {
             return Ok(());
         }

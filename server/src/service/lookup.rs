@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use duynhat_engine::decision::{Policy, Sources, fuse};
+use duynhat_engine::finger::Cohort;
 use duynhat_engine::gallery::{Prepared, Snapshot};
 use duynhat_engine::search::{Probe, SearchOptions, identify};
 use duynhat_engine::template::Biometrics;
@@ -13,8 +14,8 @@ use super::{
     CandidateDocument, Claim, IdentifyDocument, IdentifyRequest, ServiceError, Shared, VerifyDocument, VerifyRequest,
 };
 
-pub(super) fn usable(models: &Models, biometrics: &Biometrics) -> Result<Prepared, ServiceError> {
-    let prepared = Prepared::new(models.model, models.cohort, biometrics);
+pub(super) fn usable(models: &Models, cohort: &Cohort, biometrics: &Biometrics) -> Result<Prepared, ServiceError> {
+    let prepared = Prepared::new(models.model, cohort, biometrics);
     if prepared.fingers.is_empty() && prepared.faces.is_empty() {
         let why: Vec<String> = prepared.failures.iter().map(|(p, e)| format!("{p}: {e}")).collect();
         return Err(ServiceError::Unusable(format!("nothing in the probe can be compared: {}", why.join("; "))));
@@ -89,7 +90,7 @@ pub(super) fn verify(shared: &Shared, request: &VerifyRequest) -> Result<VerifyD
     if rows.is_empty() {
         return Err(ServiceError::NotFound { what: "subject" });
     }
-    let prepared = usable(&shared.models, &request.biometrics)?;
+    let prepared = usable(&shared.models, &shared.cohort.load(), &request.biometrics)?;
     verify_rows(&shared.models, &shared.policy, &snapshot, &prepared, &rows, subject, started)
 }
 

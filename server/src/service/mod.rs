@@ -6,6 +6,7 @@
 
 mod api;
 mod cases;
+mod cohort;
 mod decide;
 mod erasure;
 mod explain;
@@ -43,6 +44,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use api::*;
 pub use cases::*;
+pub use cohort::{LearnCohortError, LearnedCohort, learn_cohort};
 pub use decide::Models;
 pub(crate) use erasure::without_erased;
 pub use erasure::{CarriedOut, ERASED_SUBJECT, EraseRequest, EraseTarget, ErasureDocument};
@@ -113,6 +115,8 @@ pub(crate) struct Shared {
     /// Lays out columns for the writer, so that it never queues behind searches.
     writer_pool: rayon::ThreadPool,
     published: Arc<ArcSwap<Snapshot>>,
+    /// In force at the log's end; what is prepared by an older one is levelled anew where its place in the log is known.
+    cohort: ArcSwap<Cohort>,
     registry: Mutex<Registry>,
     /// Connections for decisions, one each at a time.
     readers: Mutex<Vec<Registry>>,
@@ -176,6 +180,7 @@ impl Service {
             pool,
             writer_pool,
             published: folder.published(),
+            cohort: ArcSwap::from_pointee(folder.cohort().clone()),
             registry: Mutex::new(registry),
             readers: Mutex::default(),
             key,
@@ -342,7 +347,7 @@ impl Service {
         let _permit = permit.map_err(|_| ServiceError::Overloaded { retry_after_s: 1 })?;
         let shared = self.shared.clone();
         self.on_pool(move || {
-            let prepared = usable(&shared.models, &request.biometrics)?;
+            let prepared = usable(&shared.models, &shared.cohort.load(), &request.biometrics)?;
             identify_prepared(&shared.models, &shared.published.load_full(), &prepared, &request)
         })
         .await?
@@ -370,8 +375,9 @@ impl Service {
         let references = self
             .on_pool(move || {
                 use rayon::prelude::*;
+                let cohort = shared.cohort.load_full();
                 let one = |r: EnrolRequest| {
-                    let prepared = Prepared::new(shared.models.model, shared.models.cohort, &r.biometrics);
+                    let prepared = Prepared::new(shared.models.model, &cohort, &r.biometrics);
                     let biometrics = StoredBiometrics::from(&r.biometrics);
                     let identity = r.identity.as_ref().map(|i| shared.key.pseudonym(i));
                     (Enrolled { subject: r.subject, identity, biometrics }, prepared)
@@ -585,8 +591,8 @@ fn build(
     submission: Submission,
     request: [u8; 32],
 ) -> Result<(Submitted, Prepared, Job), ServiceError> {
-    let models = &shared.models;
-    let prepared = Prepared::new(models.model, models.cohort, &submission.biometrics);
+    let (models, cohort) = (&shared.models, shared.cohort.load_full());
+    let prepared = Prepared::new(models.model, &cohort, &submission.biometrics);
     let findings = judge_capture(shared, submission.purpose, submission.age, &submission.biometrics, &prepared);
     let chip = Biometrics { faces: submission.chip, ..Biometrics::default() };
     let submitted = Submitted {
@@ -606,7 +612,7 @@ fn build(
         chip: (!chip.faces.is_empty()).then(|| StoredBiometrics::from(&chip)),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    let job = Job::new(0, &submitted, submission.biometrics, chip.faces, findings, probe);
+    let job = Job::new(0, &submitted, submission.biometrics, chip.faces, findings, probe, cohort);
     Ok((submitted, prepared, job))
 }
 
@@ -628,9 +634,9 @@ fn restore(shared: &Shared, position: u64) -> Result<Option<Job>, ServiceError> 
 }
 
 fn job_of(shared: &Shared, position: u64, submitted: &Submitted) -> Result<Job, ServiceError> {
-    let models = &shared.models;
+    let (models, cohort) = (&shared.models, shared.cohort.load_full());
     let biometrics = submitted.biometrics.restore().map_err(internal)?;
-    let prepared = Prepared::new(models.model, models.cohort, &biometrics);
+    let prepared = Prepared::new(models.model, &cohort, &biometrics);
     let findings: Vec<Cause> = match submitted.usable {
         true => Vec::new(),
         false => judge_capture(shared, submitted.purpose, submitted.age, &biometrics, &prepared),
@@ -640,7 +646,7 @@ fn job_of(shared: &Shared, position: u64, submitted: &Submitted) -> Result<Job, 
         None => Vec::new(),
     };
     let probe = Probe::new(models.model, &models.params, &prepared);
-    Ok(Job::new(position, submitted, biometrics, chip, findings, probe))
+    Ok(Job::new(position, submitted, biometrics, chip, findings, probe, cohort))
 }
 
 type Done = Box<dyn FnOnce(Result<CheckDocument, ServiceError>) + Send>;

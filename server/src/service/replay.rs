@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use duynhat_engine::decision::Policy;
 use duynhat_engine::face::FaceCalibration;
+use duynhat_engine::finger::Cohort;
 use duynhat_engine::gallery::{Gallery, GalleryError};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
 use duynhat_engine::log::{Event, JournalReader, LogError, Record, Submitted};
@@ -199,6 +200,7 @@ impl Fold {
             ReplayMode::Same => Policy::default(),
             ReplayMode::Shadow(policy) => (**policy).clone(),
         };
+        let cohort = arc_swap::ArcSwap::from_pointee(models.cohort.clone());
         let shared = Shared {
             dir: work.to_owned(),
             models,
@@ -206,6 +208,7 @@ impl Fold {
             pool: pool()?,
             writer_pool: pool()?,
             published: gallery.published(),
+            cohort,
             registry: Mutex::new(Registry::open(&registry_path(work), id)?),
             readers: Mutex::default(),
             key: PseudonymKey::open(&work.join("identity.key"))?,
@@ -236,10 +239,10 @@ impl Fold {
         }
         self.registry.apply(&records)?;
         let models = &self.shared.models;
-        let mut cohort = models.cohort.clone();
+        let mut cohort = Cohort::clone(&self.shared.cohort.load());
         let prepare = || Applicable::prepare(records, models.model, &mut cohort);
         let applicable = self.shared.pool.install(prepare)?;
-        self.shared.models.set_cohort(&cohort);
+        self.shared.cohort.store(std::sync::Arc::new(cohort));
         let gallery = &mut self.gallery;
         self.shared.pool.install(|| projection::apply(gallery, applicable))?;
         self.gallery.publish(last);
@@ -262,8 +265,8 @@ impl Fold {
         if matches!(options.mode, ReplayMode::Shadow(_)) {
             // The gates are part of the policy.
             let biometrics = submitted.biometrics.restore().map_err(|e| wrong(e.to_string()))?;
-            let prepared =
-                duynhat_engine::gallery::Prepared::new(shared.models.model, shared.models.cohort, &biometrics);
+            let cohort = shared.cohort.load();
+            let prepared = duynhat_engine::gallery::Prepared::new(shared.models.model, &cohort, &biometrics);
             job.findings = judge_capture(shared, submitted.purpose, submitted.age, &biometrics, &prepared);
         }
         let (mut again, _) = shared.pool.install(|| job.decide(shared)).map_err(|e| wrong(e.to_string()))?;

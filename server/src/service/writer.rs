@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use duynhat_engine::finger::Cohort;
 use duynhat_engine::gallery::{Flushed, Prepared};
 use duynhat_engine::log::projection::{self, Applicable};
 use duynhat_engine::log::{
@@ -28,6 +29,9 @@ const SETTLE_AFTER: Duration = Duration::from_millis(20);
 const ROOM_PROBE: Duration = Duration::from_millis(500);
 /// With nothing to do for this long, fewer blocks are worth a flush too: a crash then costs less to follow up.
 const FLUSH_WHEN_IDLE: Duration = Duration::from_secs(1);
+/// With nothing to do for a moment, or with much to do, references wait at most this long to be filed: what a crash
+/// leaves to be made anew. Each time the last, partial block is written whole, so not too often.
+const FLUSH_EVERY: Duration = Duration::from_secs(30);
 /// After a flush that failed, the next one waits for this long.
 const FLUSH_AGAIN: Duration = Duration::from_secs(10);
 
@@ -129,15 +133,20 @@ pub(super) struct Writer<'a> {
     behind: Option<Behind>,
     flushing: Option<std::thread::JoinHandle<Flushed>>,
     flush_after: Instant,
+    flushed: Instant,
     served: Instant,
     settled: bool,
+    /// Whether another cohort was frozen since the folder was opened. Its event stands alone in its group.
+    levelled_anew: bool,
 }
 
 /// Runs until [`Command::Close`] or until every sender is gone.
 pub(super) fn run(folder: Folder, shared: &Arc<Shared>, commands: &Receiver<Command>) {
-    let (flush_after, served) = (Instant::now(), Instant::now());
+    let (flush_after, flushed, served) = (Instant::now(), Instant::now(), Instant::now());
     let (deferred, behind, flushing) = (Vec::new(), None, None);
-    let mut writer = Writer { folder, shared, deferred, behind, flushing, flush_after, served, settled: false };
+    let (settled, levelled_anew) = (false, false);
+    let mut writer =
+        Writer { folder, shared, deferred, behind, flushing, flush_after, flushed, served, settled, levelled_anew };
     let mut open = true;
     while open {
         let waiting = match writer.wait(commands) {
@@ -152,7 +161,7 @@ pub(super) fn run(folder: Folder, shared: &Arc<Shared>, commands: &Receiver<Comm
         writer.serve(waiting);
         writer.served = Instant::now();
         writer.collect_flush(false);
-        writer.start_flush(writer.folder.gallery.wants_flush());
+        writer.start_flush(writer.folder.gallery.wants_flush() || writer.is_due());
     }
     writer.close();
 }
@@ -162,10 +171,15 @@ impl Writer<'_> {
         self.shared.disk_full.load(Ordering::Acquire)
     }
 
+    /// Whether references have waited long enough to be filed.
+    fn is_due(&self) -> bool {
+        self.folder.gallery.unfiled() > 0 && self.flushed.elapsed() >= FLUSH_EVERY
+    }
+
     fn wait(&self, commands: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
         if !self.settled || self.flushing.is_some() {
             commands.recv_timeout(SETTLE_AFTER)
-        } else if self.is_full() || self.folder.gallery.could_flush() {
+        } else if self.is_full() || self.folder.gallery.unfiled() > 0 {
             commands.recv_timeout(ROOM_PROBE)
         } else {
             commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -190,7 +204,7 @@ impl Writer<'_> {
             self.let_go();
         }
         let idle = self.served.elapsed() >= FLUSH_WHEN_IDLE;
-        self.start_flush(idle && self.folder.gallery.could_flush());
+        self.start_flush(self.is_due() || idle && self.folder.gallery.could_flush());
     }
 
     fn settle(&mut self) {
@@ -234,7 +248,7 @@ impl Writer<'_> {
         self.folder.seal();
     }
 
-    /// Writes whole blocks on a thread of their own: neither checks nor searches wait for it.
+    /// Writes what is not yet in files on a thread of its own: neither checks nor searches wait for it.
     fn start_flush(&mut self, wanted: bool) {
         let gallery = &mut self.folder.gallery;
         if self.flushing.is_some() || !wanted || Instant::now() < self.flush_after {
@@ -243,7 +257,7 @@ impl Writer<'_> {
         let Some(flush) = gallery.begin_flush(self.shared.position.load(Ordering::Acquire)) else { return };
         let thread = std::thread::Builder::new().name("flush".into());
         match thread.spawn(move || flush.run()) {
-            Ok(running) => self.flushing = Some(running),
+            Ok(running) => (self.flushing, self.flushed) = (Some(running), Instant::now()),
             // Its files went with the closure: only a restart opens them again.
             Err(error) => stop(self.shared, "no thread for the gallery's files; restart", &error),
         }
@@ -371,7 +385,7 @@ impl Writer<'_> {
         if self.shared.stopped.load(Ordering::Acquire) {
             return release(held, &Err(ServiceError::Unavailable));
         }
-        let (events, prepared): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        let (events, mut prepared): (Vec<_>, Vec<_>) = records.into_iter().unzip();
         let first = match self.folder.journal.append(&events) {
             Ok(first) => first,
             Err(LogError::DiskFull) => {
@@ -384,6 +398,17 @@ impl Writer<'_> {
             }
         };
         self.settled = false;
+        // What was prepared while another cohort was in force: the log's order decides.
+        if self.levelled_anew {
+            prepared.iter_mut().flatten().for_each(|p| p.level_by(&self.folder.cohort));
+        }
+        for event in &events {
+            if let Event::CohortFrozen(frozen) = event {
+                self.folder.cohort = Cohort::frozen(self.shared.models.model, frozen.weights);
+                self.shared.cohort.store(Arc::new(self.folder.cohort.clone()));
+                self.levelled_anew = true;
+            }
+        }
         let records = events.into_iter().zip(first..).map(|(event, position)| Record { position, event }).collect();
         self.behind = Some(Behind { records, prepared, held });
         if self.catch_up() {
