@@ -1,7 +1,8 @@
 //! How many finger comparisons a second does one core screen? By instruction set, batch size and print size.
 //!
 //! Seed 1; one tile of 256 references; codes with correlated bits, so that as many pairs come near as among real prints
-//! (1.5 % pass the prefix); minutiae uniform in direction. One element is one finger compared with one finger.
+//! (1.5 % pass the prefix); minutiae uniform in direction. One element is one finger compared with one finger. `read` is the
+//! same work in bytes: the tile, read once for a batch.
 #![allow(missing_docs)]
 
 use std::time::Duration;
@@ -29,7 +30,7 @@ fn screen(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("screen/{minutiae}_minutiae"));
         group.sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(600));
         for isa in Isa::available() {
-            for size in [1, 8, 32, 64] {
+            for size in [1, 2, 4, 8, 16, 32, 64] {
                 let batch = ScreenBatch::new(&probes[..size]);
                 let mut scratch = ScreenScratch::default();
                 let mut scores = vec![0; size * REFERENCES];
@@ -37,6 +38,10 @@ fn screen(c: &mut Criterion) {
                 assert_eq!(scores, expected[..scores.len()], "{isa}");
                 group.throughput(Throughput::Elements((size * REFERENCES) as u64));
                 group.bench_function(BenchmarkId::new(isa.to_string(), format!("batch_{size}")), |b| {
+                    b.iter(|| batch.screen(isa, &tile, &mut scratch, &mut scores));
+                });
+                group.throughput(Throughput::Bytes(buffer.bytes().len() as u64));
+                group.bench_function(BenchmarkId::new(isa.to_string(), format!("batch_{size}/read")), |b| {
                     b.iter(|| batch.screen(isa, &tile, &mut scratch, &mut scores));
                 });
             }

@@ -41,7 +41,7 @@ fn options(key: Option<Arc<StorageKey>>) -> MakeOptions {
 }
 
 async fn who_is(service: &Service, biometrics: Biometrics) -> Vec<(String, f32)> {
-    let request = IdentifyRequest { biometrics, threshold: None, candidates_max: 3 };
+    let request = IdentifyRequest { biometrics, threshold: None, candidates_max: 3, cross_position: false };
     let found = service.identify(request).await.unwrap();
     found.candidates.into_iter().map(|c| (c.subject, c.score)).collect()
 }

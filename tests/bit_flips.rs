@@ -105,7 +105,8 @@ async fn ask(service: &Service) -> Result<Answers, ServiceError> {
     }
     let mut searches = Vec::new();
     for person in [3, 200, ENROLLED + 4] {
-        let request = IdentifyRequest { biometrics: shot(person, 3), threshold: None, candidates_max: 10 };
+        let request =
+            IdentifyRequest { biometrics: shot(person, 3), threshold: None, candidates_max: 10, cross_position: false };
         searches.push(IdentifyDocument { took_ms: 0.0, ..service.identify(request).await? });
     }
     let health = service.health();

@@ -72,7 +72,7 @@ fn first_issue(application: &str, biometrics: Biometrics) -> Submission {
 }
 
 fn probe(biometrics: Biometrics) -> IdentifyRequest {
-    IdentifyRequest { biometrics, threshold: None, candidates_max: 3 }
+    IdentifyRequest { biometrics, threshold: None, candidates_max: 3, cross_position: false }
 }
 
 /// One client that searches and one that checks, one request after the other, until they are told to end.

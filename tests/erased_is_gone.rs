@@ -106,7 +106,7 @@ async fn first_issue(service: &Service, application: &str, biometrics: Biometric
 
 /// The subjects that a person's second encounter finds.
 async fn who_is(service: &Service, biometrics: Biometrics) -> Vec<(String, f32)> {
-    let request = IdentifyRequest { biometrics, threshold: Some(8.0), candidates_max: 10 };
+    let request = IdentifyRequest { biometrics, threshold: Some(8.0), candidates_max: 10, cross_position: false };
     let found = service.identify(request).await.unwrap();
     found.candidates.into_iter().map(|c| (c.subject, c.score)).collect()
 }
@@ -377,7 +377,7 @@ async fn a_face_basis_learned_from_the_erased_is_learned_anew_without_it() {
 }
 
 async fn who_is_face(service: &Service, n: u64) -> (String, f32) {
-    let request = IdentifyRequest { biometrics: face(n), threshold: None, candidates_max: 1 };
+    let request = IdentifyRequest { biometrics: face(n), threshold: None, candidates_max: 1, cross_position: false };
     let found = service.identify(request).await.unwrap();
     (found.candidates[0].subject.clone(), found.candidates[0].score)
 }

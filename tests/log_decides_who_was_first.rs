@@ -196,7 +196,8 @@ async fn a_reader_beside_the_server_sees_what_is_durable() {
     let reader = ReadOnly::open(data.path(), models.model, models.cohort).unwrap();
     assert_eq!(reader.snapshot.live(), 1);
     assert_eq!(reader.position, service.health().position);
-    let request = IdentifyRequest { biometrics: person(1, 1), threshold: None, candidates_max: 5 };
+    let request =
+        IdentifyRequest { biometrics: person(1, 1), threshold: None, candidates_max: 5, cross_position: false };
     let found = service.identify(request).await.unwrap();
     assert_eq!(Some(&found.candidates[0].subject), answer.subject.as_ref());
     service.close().await;

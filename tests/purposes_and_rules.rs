@@ -33,7 +33,16 @@ fn candidate(row: u64, looks: Looks) -> Candidate {
             Looks::OneFinger if position.code() == 2 => 20.0,
             _ => -1.5,
         };
-        FingerScore { position, score: llr, llr, matched: 9, calibrated: true, curve: 0, compared: 1 }
+        FingerScore {
+            position,
+            reference: position,
+            score: llr,
+            llr,
+            matched: 9,
+            calibrated: true,
+            curve: 0,
+            compared: 1,
+        }
     };
     let llr = if matches!(looks, Looks::Same | Looks::FaceAlone) { 25.0 } else { -3.0 };
     // With one finger alone the others were not captured.

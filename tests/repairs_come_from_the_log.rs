@@ -51,7 +51,8 @@ async fn populate(data: &Path) {
 }
 
 async fn who_is(service: &Service, who: u64) -> Vec<(String, f32)> {
-    let request = IdentifyRequest { biometrics: person(who, 1), threshold: None, candidates_max: 3 };
+    let request =
+        IdentifyRequest { biometrics: person(who, 1), threshold: None, candidates_max: 3, cross_position: false };
     service.identify(request).await.unwrap().candidates.into_iter().map(|c| (c.subject, c.score)).collect()
 }
 
@@ -156,7 +157,8 @@ async fn a_server_that_finds_damage_says_so_and_answers_nothing() {
     let health = service.health();
     assert!(!health.ready && health.damaged_places > 0, "{health:?}");
     assert!(service.damage()[0].contains("finger-02-prints.col"), "{:?}", service.damage());
-    let request = IdentifyRequest { biometrics: person(7, 1), threshold: None, candidates_max: 3 };
+    let request =
+        IdentifyRequest { biometrics: person(7, 1), threshold: None, candidates_max: 3, cross_position: false };
     assert_eq!(service.identify(request).await.unwrap_err(), ServiceError::Unavailable);
     service.close().await;
 }

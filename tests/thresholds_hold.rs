@@ -76,6 +76,7 @@ fn strangers_reach_a_score_as_often_as_predicted() {
                     let llr = calibration.llr_at(score, &own.extractor, &other.extractor, least, position);
                     fingers.push(FingerScore {
                         position,
+                        reference: position,
                         score,
                         llr: llr.llr,
                         matched: comparison.matched,

@@ -26,7 +26,7 @@ pub use reason::{Language, Reason};
 pub use rules::{Band, Claimed, Exceptions, Judge, Judged, Question, Verdict, decide};
 pub use tails::{Sources, Tail, Tails, Thresholds, fmr_of};
 
-use crate::search::Candidate;
+use crate::search::{Candidate, Hands};
 use crate::template::FingerPosition;
 
 /// The least that one source can say: a fraud must not buy innocence with one bad source.
@@ -37,6 +37,8 @@ pub const SOURCE_LLR_MIN: f32 = -1.5;
 pub struct SourceShare {
     /// The finger, or `None` for a face.
     pub finger: Option<FingerPosition>,
+    /// The reference's finger, where it was not looked for under the same name only.
+    pub reference: Option<FingerPosition>,
     /// The source's own comparison score.
     pub score: f32,
     /// What it adds to the fused score, in hundredths of natural log; 0 when the fused score does without it.
@@ -70,7 +72,8 @@ pub fn fuse(candidate: &Candidate, tails: &Tails) -> Fused {
     let mut shares: Vec<SourceShare> = Vec::with_capacity(candidate.fingers.len() + candidate.faces.len());
     for finger in &candidate.fingers {
         let llr = finger.llr.max(SOURCE_LLR_MIN) * shrinkage;
-        shares.push(SourceShare { finger: Some(finger.position), score: finger.score, centi: centi(llr) });
+        let reference = (candidate.hands == Hands::Crossed).then_some(finger.reference);
+        shares.push(SourceShare { finger: Some(finger.position), reference, score: finger.score, centi: centi(llr) });
     }
     // The first of equals, so that the order of models decides and nothing else.
     let best = candidate.faces.iter().enumerate().fold(None, |best: Option<(usize, f32)>, (k, face)| match best {
@@ -80,7 +83,7 @@ pub fn fuse(candidate: &Candidate, tails: &Tails) -> Fused {
     for (k, face) in candidate.faces.iter().enumerate() {
         let counts = best.is_some_and(|(best, _)| best == k);
         let llr = if counts { face.llr.max(SOURCE_LLR_MIN) } else { 0.0 };
-        shares.push(SourceShare { finger: None, score: face.cosine, centi: centi(llr) });
+        shares.push(SourceShare { finger: None, reference: None, score: face.cosine, centi: centi(llr) });
     }
     let sum = |fingers: bool| -> i32 { shares.iter().filter(|s| s.finger.is_some() == fingers).map(|s| s.centi).sum() };
     let (fingers, faces) = (sum(true), sum(false));
@@ -109,6 +112,7 @@ mod tests {
     fn candidate(llrs: &[f32], faces: &[f32]) -> Candidate {
         let finger = |(k, llr): (usize, &f32)| FingerScore {
             position: FingerPosition::new(k as u8 + 1).expect("a finger"),
+            reference: FingerPosition::new(k as u8 + 1).expect("a finger"),
             score: *llr,
             llr: *llr,
             matched: 9,

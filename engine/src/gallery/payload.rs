@@ -258,3 +258,32 @@ impl<'a> FaceRows<'a> {
         Ok(Self { rows, qualities, basis: head.second })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finger::{FingerFeatures, screen};
+    use crate::template::FingerPosition;
+
+    /// What all stages keep of a finger: the screen's tile and the prints, of a block of 256.
+    #[test]
+    fn a_finger_of_35_minutiae_takes_no_more_than_two_kilobytes() {
+        let minutia = |k: u16| Minutia { x: 40 * k, y: 30 * k, angle: 1_800 * k, kind_code: 1, quality: 50 };
+        let features = || FingerFeatures::new((0..35).map(minutia).collect(), vec![[7; 4]; 35]);
+        let prints: Vec<PreparedFinger> = (0..256)
+            .map(|_| PreparedFinger {
+                position: FingerPosition::UNKNOWN,
+                quality: 0,
+                extractor: Extractor::unknown(),
+                features: features(),
+                cohort: CohortStatistics { level: 0.0 },
+            })
+            .collect();
+        let rows: Vec<(u8, &PreparedFinger)> = (0..=255).zip(&prints).collect();
+        let views: Vec<_> = prints.iter().map(|p| p.features.view()).collect();
+        let tile = screen::encode_tile(&views).unwrap().len();
+        let payload = Prints::encode(&rows).len();
+        println!("bytes a finger: screen {}, prints {}", tile as f64 / 256.0, payload as f64 / 256.0);
+        assert!((tile + payload) as f64 / 256.0 <= 2048.0, "{tile} and {payload} bytes of 256 fingers");
+    }
+}

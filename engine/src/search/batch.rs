@@ -1,14 +1,14 @@
 //! Everyone against everyone: each unordered pair of references once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::compare::Comparer;
-use super::screen::columns_of;
-use super::{Candidate, Matcher, Probe, face_error, faces};
+use super::ways::{ByWay, WAYS, Why, screened_columns};
+use super::{Candidate, Hands, Matcher, Probe, face_error, faces};
 use crate::face;
 use crate::finger::screen::{ScreenBatch, ScreenProbe, ScreenScratch, normalised};
 use crate::gallery::{Block, GalleryError, Prepared, STRIPE_ROWS, Snapshot};
@@ -16,6 +16,8 @@ use crate::template::FingerPosition;
 
 /// Probes that share one reading of a tile.
 const BATCH: usize = 32;
+/// Fewer pairs than this are not worth choosing from: of a small gallery the screen hands on so many, whatever share that is.
+const PAIRS_MIN: f64 = 10_000.0;
 /// Neighbours that never make a hub, however few the others have.
 const HUB_FLOOR: u32 = 20;
 
@@ -28,19 +30,28 @@ pub struct BatchOptions {
     pub share: f64,
     /// Pairs of faces from this cosine on are compared.
     pub cosine_min: f32,
+    /// Looks for exchanged hands and for fingers under any other name too. Each screened finger then meets all columns, ten
+    /// instead of one: about ten times the work.
+    pub cross_position: bool,
 }
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        Self { fingers: super::SCREEN_FINGERS_MAX, share: 2e-4, cosine_min: 0.35 }
+        Self { fingers: super::SCREEN_FINGERS_MAX, share: 2e-4, cosine_min: 0.35, cross_position: false }
     }
 }
 
 /// From which screen score and which cosine on a pair is compared.
 #[derive(Clone, Copy)]
 struct Limits {
-    screen: u32,
+    screen: ByWay<u32>,
     cosine: f32,
+}
+
+impl BatchOptions {
+    fn ways(&self) -> ByWay<bool> {
+        [true, self.cross_position, self.cross_position]
+    }
 }
 
 /// How far it is, in pairs of references.
@@ -98,7 +109,7 @@ pub fn all_against_all(
     progress: &BatchProgress,
     keep: impl Fn(&Candidate) -> bool + Sync,
 ) -> Result<Vec<Pair>, GalleryError> {
-    let limits = Limits { screen: screen_limit(matcher, snapshot, options)?, cosine: options.cosine_min };
+    let limits = Limits { screen: screen_limits(matcher, snapshot, options)?, cosine: options.cosine_min };
     let mut pairs = Vec::new();
     for block in snapshot.blocks() {
         let own = Own::new(matcher, snapshot, block, options)?;
@@ -108,9 +119,9 @@ pub fn all_against_all(
             .map_init(Buffers::default, |buffers, other| {
                 let suspects = own.suspects(matcher, snapshot, other, limits, progress, buffers)?;
                 let mut kept = Vec::new();
-                for (row, with) in suspects {
+                for ((row, with), why) in suspects {
                     let probe = &own.probes[(row - block.first_row) as usize];
-                    let candidate = buffers.comparer.compare(matcher, snapshot, probe, with)?;
+                    let candidate = buffers.comparer.compare_as(matcher, snapshot, probe, with, why)?;
                     if keep(&candidate) {
                         kept.push(Pair { probe: row, candidate });
                     }
@@ -125,33 +136,50 @@ pub fn all_against_all(
     Ok(pairs)
 }
 
-/// The screen score above which [`BatchOptions::share`] of the pairs lie, from the first blocks' pairs: nearly all of
-/// any gallery's pairs are non-mated.
-fn screen_limit(matcher: Matcher<'_>, snapshot: &Snapshot, options: &BatchOptions) -> Result<u32, GalleryError> {
-    let Some(first) = snapshot.blocks().next() else { return Ok(u32::MAX) };
+/// The screen score of each way above which [`BatchOptions::share`] of the pairs lie, from the first blocks' pairs: nearly
+/// all of any gallery's pairs are non-mated. Of a way that is not asked for no pair is above.
+fn screen_limits(
+    matcher: Matcher<'_>,
+    snapshot: &Snapshot,
+    options: &BatchOptions,
+) -> Result<ByWay<u32>, GalleryError> {
+    let mut limits = [u32::MAX; WAYS];
+    let Some(first) = snapshot.blocks().next() else { return Ok(limits) };
     let own = Own::new(matcher, snapshot, first, options)?;
     let mut buffers = Buffers::default();
-    let mut scores = Vec::new();
+    let mut scores: ByWay<Vec<u32>> = Default::default();
     for other in snapshot.blocks().take(16) {
         own.screen(matcher, other, &mut buffers)?;
         let width = (other.rows as usize).max(1);
-        for (row, sums) in (first.first_row..).zip(buffers.sums.chunks_exact(width)) {
-            // A reference against itself is no stranger.
-            let strangers = (other.first_row..).zip(sums).filter(|(with, sum)| *with != row && **sum > 0);
-            scores.extend(strangers.map(|(_, sum)| *sum));
+        for (scores, sums) in scores.iter_mut().zip(&buffers.sums) {
+            for (row, sums) in (first.first_row..).zip(sums.chunks_exact(width)) {
+                // A reference against itself is no stranger.
+                let strangers = (other.first_row..).zip(sums).filter(|(with, sum)| *with != row && **sum > 0);
+                scores.extend(strangers.map(|(_, sum)| *sum));
+            }
         }
     }
-    if scores.is_empty() {
-        return Ok(1);
+    let rows = snapshot.rows() as f64;
+    let share = options.share.max(PAIRS_MIN / (rows * rows / 2.0)).min(1.0);
+    for (way, (limit, mut scores)) in limits.iter_mut().zip(scores).enumerate() {
+        if !options.ways()[way] {
+            continue;
+        }
+        *limit = 1;
+        // A small gallery is compared whole as declared: its tail cannot be estimated.
+        if !scores.is_empty() && !(way == 0 && rows <= 256.0) {
+            let above = ((scores.len() as f64 * share) as usize).clamp(1, scores.len()) - 1;
+            *limit = *scores.select_nth_unstable_by(above, |a, b| b.cmp(a)).1;
+        }
     }
-    let above = ((scores.len() as f64 * options.share) as usize).clamp(1, scores.len()) - 1;
-    let (_, limit, _) = scores.select_nth_unstable_by(above, |a, b| b.cmp(a));
-    // A small gallery is compared whole: its tail cannot be estimated.
-    Ok(if snapshot.rows() <= 256 { 1 } else { *limit })
+    Ok(limits)
 }
 
-/// Probes screened together against one column; row, slot and minutiae of each.
-type ColumnBatch = (FingerPosition, Vec<(usize, usize, u8)>, ScreenBatch);
+/// One of the probes screened together against a column: its row, its slot among the row's screened fingers, and the ways
+/// that this serves.
+type Place = (usize, usize, ByWay<bool>);
+/// They, with the minutiae of each.
+type ColumnBatch = (FingerPosition, Vec<(Place, u8)>, ScreenBatch);
 /// A block's faces as probes for the codes of one basis.
 type ByBasis = (Arc<face::Basis>, Vec<face::FaceProbe>);
 
@@ -160,6 +188,7 @@ struct Own<'m> {
     first_row: u64,
     rows: usize,
     slots: usize,
+    ways: ByWay<bool>,
     probes: Vec<Probe<'m>>,
     batches: Vec<ColumnBatch>,
     faces: BTreeMap<u8, Vec<ByBasis>>,
@@ -172,9 +201,9 @@ struct Buffers {
     faces: face::Scratch,
     comparer: Comparer,
     scores: Vec<u16>,
-    best: Vec<u32>,
-    /// Row by row of the probes, each with all rows of the other block.
-    sums: Vec<u32>,
+    best: ByWay<Vec<u32>>,
+    /// Way by way, row by row of the probes, each with all rows of the other block; empty for ways not asked for.
+    sums: ByWay<Vec<u32>>,
 }
 
 impl<'m> Own<'m> {
@@ -192,22 +221,23 @@ impl<'m> Own<'m> {
             .collect::<Result<_, _>>()?;
         let probes: Vec<Probe<'m>> =
             prepared.par_iter().map(|p| Probe::new(matcher.model, matcher.params, p)).collect();
-        let mut columns: BTreeMap<FingerPosition, Vec<(usize, usize, ScreenProbe)>> = BTreeMap::new();
+        let ways = options.ways();
+        let mut columns: BTreeMap<FingerPosition, Vec<(Place, &ScreenProbe)>> = BTreeMap::new();
         for (row, probe) in probes.iter().enumerate() {
             if !snapshot.is_live(block.first_row + row as u64) {
                 continue;
             }
             for (slot, &finger) in probe.screened.iter().take(slots).enumerate() {
-                for column in columns_of(probe.fingers[finger].position) {
-                    columns.entry(column).or_default().push((row, slot, probe.fingers[finger].screen.clone()));
+                for (column, serves) in screened_columns(probe.fingers[finger].position, ways) {
+                    columns.entry(column).or_default().push(((row, slot, serves), &probe.fingers[finger].screen));
                 }
             }
         }
         let mut batches = Vec::new();
         for (column, all) in columns {
             for part in all.chunks(BATCH) {
-                let screens: Vec<_> = part.iter().map(|(_, _, s)| s.clone()).collect();
-                let places = part.iter().map(|(row, slot, s)| (*row, *slot, s.minutiae())).collect();
+                let screens: Vec<_> = part.iter().map(|(_, screen)| (*screen).clone()).collect();
+                let places = part.iter().map(|(place, screen)| (*place, screen.minutiae())).collect();
                 batches.push((column, places, ScreenBatch::new(&screens)));
             }
         }
@@ -221,40 +251,48 @@ impl<'m> Own<'m> {
             by_model.insert(number, bases.zip(prepared).collect());
             face_rows.insert(number, column.rows.iter().map(|r| block.first_row + u64::from(*r)).collect());
         }
-        Ok(Self { first_row: block.first_row, rows, slots, probes, batches, faces: by_model, face_rows })
+        Ok(Self { first_row: block.first_row, rows, slots, ways, probes, batches, faces: by_model, face_rows })
     }
 
     /// Fills `buffers.sums`.
     fn screen(&self, matcher: Matcher<'_>, other: &Block, buffers: &mut Buffers) -> Result<(), GalleryError> {
         let width = other.rows as usize;
-        buffers.best.clear();
-        buffers.best.resize(self.rows * self.slots * width, 0);
+        let wanted = |way: usize| self.ways[way];
+        for (_, best) in buffers.best.iter_mut().enumerate().filter(|(way, _)| wanted(*way)) {
+            best.clear();
+            best.resize(self.rows * self.slots * width, 0);
+        }
         for (column, places, batch) in &self.batches {
             let Some(column) = other.finger(*column)? else { continue };
             let entries = column.tile.entries();
             buffers.scores.clear();
             buffers.scores.resize(places.len() * entries, 0);
             batch.screen(matcher.isa, &column.tile, &mut buffers.scratch, &mut buffers.scores);
-            for (scores, (row, slot, minutiae)) in buffers.scores.chunks_exact(entries.max(1)).zip(places) {
-                let best = &mut buffers.best[(row * self.slots + slot) * width..][..width];
+            for (scores, ((row, slot, serves), minutiae)) in buffers.scores.chunks_exact(entries.max(1)).zip(places) {
+                let start = (row * self.slots + slot) * width;
                 for (entry, &score) in scores.iter().enumerate() {
                     let (Some(to), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry)) else {
                         continue;
                     };
-                    if let Some(best) = best.get_mut(usize::from(to)) {
-                        *best = (*best).max(normalised(score, *minutiae, reference));
+                    let score = normalised(score, *minutiae, reference);
+                    for (best, _) in buffers.best.iter_mut().zip(serves).filter(|(_, serves)| **serves) {
+                        if let Some(best) = best[start..][..width].get_mut(usize::from(to)) {
+                            *best = (*best).max(score);
+                        }
                     }
                 }
             }
         }
-        buffers.sums.clear();
-        for row in buffers.best.chunks_exact((self.slots * width).max(1)) {
-            buffers.sums.extend((0..width).map(|to| row.iter().skip(to).step_by(width).sum::<u32>()));
+        for (sums, best) in buffers.sums.iter_mut().zip(&buffers.best) {
+            sums.clear();
+            for row in best.chunks_exact((self.slots * width).max(1)) {
+                sums.extend((0..width).map(|to| row.iter().skip(to).step_by(width).sum::<u32>()));
+            }
         }
         Ok(())
     }
 
-    /// Pairs (own row, earlier row of the other block) to compare, in order.
+    /// Pairs (own row, earlier row of the other block) to compare, in order, and why.
     fn suspects(
         &self,
         matcher: Matcher<'_>,
@@ -263,20 +301,18 @@ impl<'m> Own<'m> {
         limits: Limits,
         progress: &BatchProgress,
         buffers: &mut Buffers,
-    ) -> Result<BTreeSet<(u64, u64)>, GalleryError> {
-        let mut suspects = BTreeSet::new();
-        let mut add = |row: u64, with: u64| {
-            let wanted = with < row && snapshot.is_live(row) && snapshot.is_live(with);
-            if wanted {
-                suspects.insert((row, with));
-            }
-            wanted
-        };
+    ) -> Result<BTreeMap<(u64, u64), Why>, GalleryError> {
+        let mut suspects: BTreeMap<(u64, u64), Why> = BTreeMap::new();
+        let wanted = |row: u64, with: u64| with < row && snapshot.is_live(row) && snapshot.is_live(with);
         self.screen(matcher, other, buffers)?;
         let width = (other.rows as usize).max(1);
-        for (row, sums) in (self.first_row..).zip(buffers.sums.chunks_exact(width)) {
-            for (with, _) in (other.first_row..).zip(sums).filter(|(_, sum)| **sum >= limits.screen) {
-                add(row, with);
+        for ((hands, limit), sums) in Hands::ALL.into_iter().zip(limits.screen).zip(&buffers.sums) {
+            for (row, sums) in (self.first_row..).zip(sums.chunks_exact(width)) {
+                for (with, _) in (other.first_row..).zip(sums).filter(|(_, sum)| **sum >= limit) {
+                    if wanted(row, with) {
+                        suspects.entry((row, with)).or_default().add_screened(hands);
+                    }
+                }
             }
         }
         for (number, bases) in &self.faces {
@@ -293,7 +329,9 @@ impl<'m> Own<'m> {
             for hit in hits {
                 let row = self.face_rows[number][hit.probe as usize];
                 let with = other.first_row + u64::from(column.rows[hit.entry as usize]);
-                if add(row, with) {
+                if wanted(row, with) {
+                    let why = suspects.entry((row, with)).or_default();
+                    (why.swapped, why.crossed) = (self.ways[1], self.ways[2]);
                     progress.count_neighbours(row, with);
                 }
             }

@@ -1,11 +1,11 @@
 //! Everything of one probe against everything of one reference.
 
 use super::probe::ProbeFinger;
-use super::screen::{columns_of, swapped_columns_of};
+use super::ways::{Why, all_columns, assign, columns_of, swapped_column_of, worth};
 use super::{Candidate, FaceScore, FingerScore, Hands, Matcher, Probe};
 use crate::face;
 use crate::finger::{Scratch, compare, evidence, normalise};
-use crate::gallery::{Block, GalleryError, Snapshot};
+use crate::gallery::{Block, GalleryError, Snapshot, StoredPrint};
 use crate::template::FingerPosition;
 
 /// Screened fingers that speak for exchanged hands before all others are compared.
@@ -18,6 +18,26 @@ pub(super) struct Comparer {
 }
 
 impl Comparer {
+    /// [`Comparer::compare`], and the other ways that there is reason to try.
+    pub fn compare_as(
+        &mut self,
+        matcher: Matcher<'_>,
+        snapshot: &Snapshot,
+        probe: &Probe<'_>,
+        row: u64,
+        why: Why,
+    ) -> Result<Candidate, GalleryError> {
+        let mut candidate = self.compare(matcher, snapshot, probe, row)?;
+        if why.swapped {
+            self.compare_swapped(matcher, snapshot, probe, &mut candidate)?;
+        }
+        if why.crossed {
+            self.compare_crossed(matcher, snapshot, probe, &mut candidate)?;
+        }
+        candidate.screened = why.screened;
+        Ok(candidate)
+    }
+
     /// All fingers and faces that the row shares with the probe; the best over impressions and shots.
     pub fn compare(
         &mut self,
@@ -53,7 +73,7 @@ impl Comparer {
 
     /// The fingers again with the hands exchanged, when that says more than the fingers as declared: the screened ones
     /// first, all when these speak for it.
-    pub fn compare_swapped(
+    fn compare_swapped(
         &mut self,
         matcher: Matcher<'_>,
         snapshot: &Snapshot,
@@ -74,6 +94,103 @@ impl Comparer {
         Ok(())
     }
 
+    /// Each finger against every finger of the row, when that says more than the other ways, all chances considered: the
+    /// screened ones first, all when one of these speaks for it.
+    fn compare_crossed(
+        &mut self,
+        matcher: Matcher<'_>,
+        snapshot: &Snapshot,
+        probe: &Probe<'_>,
+        candidate: &mut Candidate,
+    ) -> Result<(), GalleryError> {
+        let Some((block, within)) = snapshot.locate(candidate.row) else { return Ok(()) };
+        let first = probe.screened.iter().map(|index| &probe.fingers[*index]);
+        if worth(&self.crossed(matcher, block, within, first)?) <= 0.0 {
+            return Ok(());
+        }
+        let all = self.crossed(matcher, block, within, probe.fingers.iter())?;
+        if worth(&all) > worth(&candidate.fingers) {
+            candidate.fingers = all;
+            candidate.hands = Hands::Crossed;
+        }
+        Ok(())
+    }
+
+    /// Each of the probe's fingers against all of the row's, and who is given to whom. Impressions of one position are
+    /// one finger; of a print without a position nobody knows, so it is a finger of its own.
+    fn crossed<'p, 'a: 'p>(
+        &mut self,
+        matcher: Matcher<'_>,
+        block: &Block,
+        within: u8,
+        fingers: impl Iterator<Item = &'p ProbeFinger<'a>>,
+    ) -> Result<Vec<FingerScore>, GalleryError> {
+        let fingers: Vec<&ProbeFinger<'_>> = fingers.collect();
+        let own = numbered(fingers.iter().map(|finger| finger.position));
+        let mut stored = Vec::new();
+        for column in all_columns() {
+            let Some(prints) = block.prints(column)? else { continue };
+            stored.extend(prints.entries_of(within).filter_map(|entry| Some((column, prints.get(entry)?))));
+        }
+        let others = numbered(stored.iter().map(|(column, _)| *column));
+        let count = |numbers: &[usize]| numbers.iter().max().map_or(0, |last| last + 1);
+        let (rows, columns) = (count(&own), count(&others));
+        let mut table: Vec<Option<FingerScore>> = vec![None; rows * columns];
+        let mut compared = vec![0u16; rows * columns];
+        for (finger, row) in fingers.iter().zip(&own) {
+            for ((position, stored), column) in stored.iter().zip(&others) {
+                let at = row * columns + column;
+                compared[at] = compared[at].saturating_add(1);
+                self.better(matcher, finger, *position, stored, &mut table[at]);
+            }
+        }
+        let pair = |at: usize| table[at].map(|score| (score.llr, at / columns, at % columns));
+        let assigned = assign((0..table.len()).filter_map(pair).collect());
+        // Every finger of the smaller side is the best of all that it was compared with, at most.
+        let chances = |row: usize, column: usize| -> u16 {
+            let sum =
+                |cells: &mut dyn Iterator<Item = usize>| cells.fold(0, |sum: u16, at| sum.saturating_add(compared[at]));
+            if rows <= columns {
+                sum(&mut (0..columns).map(|other| row * columns + other))
+            } else {
+                sum(&mut (0..rows).map(|other| other * columns + column))
+            }
+        };
+        let score = |(row, column): (usize, usize)| {
+            table[row * columns + column].map(|score| FingerScore { compared: chances(row, column), ..score })
+        };
+        Ok(assigned.into_iter().filter_map(score).collect())
+    }
+
+    /// Compares a finger with a stored print, and keeps the better of that and `best`.
+    fn better(
+        &mut self,
+        matcher: Matcher<'_>,
+        finger: &ProbeFinger<'_>,
+        column: FingerPosition,
+        stored: &StoredPrint<'_>,
+        best: &mut Option<FingerScore>,
+    ) {
+        let comparison = compare(&finger.compare, stored.view, &mut self.scratch);
+        let score = normalise(comparison.score, finger.cohort, stored.cohort);
+        if best.is_some_and(|best| score <= best.score) {
+            return;
+        }
+        let evidence = finger.evidence.min(evidence(stored.view.minutiae()));
+        let own = finger.extractor.as_str();
+        let llr = matcher.calibration.llr_at(score, own, stored.extractor, evidence, finger.position);
+        *best = Some(FingerScore {
+            position: finger.position,
+            reference: column,
+            score,
+            llr: llr.llr,
+            matched: comparison.matched,
+            calibrated: llr.calibrated,
+            curve: llr.curve,
+            compared: 0,
+        });
+    }
+
     /// Each of the probe's fingers against the row's, best over impressions.
     fn fingers<'p, 'a: 'p>(
         &mut self,
@@ -87,31 +204,16 @@ impl Comparer {
         for finger in fingers {
             let position = finger.position;
             let columns = match hands {
-                Hands::AsDeclared => columns_of(position),
-                Hands::Swapped => swapped_columns_of(position).into_iter().collect(),
+                Hands::Swapped => swapped_column_of(position).into_iter().collect(),
+                Hands::AsDeclared | Hands::Crossed => columns_of(position),
             };
             let mut best: Option<FingerScore> = None;
             let mut compared = 0u16;
             for column in columns {
                 let Some(prints) = block.prints(column)? else { continue };
                 for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
-                    let comparison = compare(&finger.compare, stored.view, &mut self.scratch);
-                    let score = normalise(comparison.score, finger.cohort, stored.cohort);
                     compared = compared.saturating_add(1);
-                    if best.is_none_or(|b| score > b.score) {
-                        let evidence = finger.evidence.min(evidence(stored.view.minutiae()));
-                        let own = finger.extractor.as_str();
-                        let llr = matcher.calibration.llr_at(score, own, stored.extractor, evidence, position);
-                        best = Some(FingerScore {
-                            position,
-                            score,
-                            llr: llr.llr,
-                            matched: comparison.matched,
-                            calibrated: llr.calibrated,
-                            curve: llr.curve,
-                            compared: 0,
-                        });
-                    }
+                    self.better(matcher, finger, column, &stored, &mut best);
                 }
             }
             let Some(mut best) = best else { continue };
@@ -130,5 +232,32 @@ impl Comparer {
             }
         }
         Ok(found)
+    }
+}
+
+/// Which finger each print is of: those of one position are of one finger, those of none are of one each.
+fn numbered(positions: impl Iterator<Item = FingerPosition>) -> Vec<usize> {
+    let mut known = [None; FingerPosition::COUNT];
+    let mut next = 0;
+    positions
+        .map(|position| {
+            let number = known[position.index()].filter(|_| position != FingerPosition::UNKNOWN).unwrap_or(next);
+            known[position.index()] = Some(number);
+            next = next.max(number + 1);
+            number
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impressions_are_of_one_finger_and_prints_without_a_position_of_one_each() {
+        let of = |codes: &[u8]| numbered(codes.iter().filter_map(|code| FingerPosition::new(*code)));
+        assert_eq!(of(&[2, 2, 7, 2]), [0, 0, 1, 0]);
+        assert_eq!(of(&[0, 0, 3, 0, 3]), [0, 1, 2, 3, 2]);
+        assert_eq!(of(&[]), [0; 0]);
     }
 }

@@ -3,7 +3,8 @@
 //! A search has four steps. *Screen*: up to four fingers of the probe against every live reference before the limit.
 //! *Faces*: every reference at or above [`SearchOptions::cosine_min`], independently of the fingers. *Unite*: the best of
 //! the screen, all faces found, and the references that the caller names. *Compare*: every finger and face of each.
-//! Left and right may have been exchanged at capture: the screen and the comparison look at that too.
+//! Left and right may have been exchanged at capture: the screen and the comparison look at that too, and at fingers under
+//! any other name where the caller wants it ([`SearchOptions::crossed_max`]).
 //! Fusion and decision are the caller's (`decision`).
 
 mod batch;
@@ -11,6 +12,7 @@ mod compare;
 mod faces;
 mod probe;
 mod screen;
+mod ways;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +29,7 @@ use crate::template::FingerPosition;
 pub use batch::{BatchOptions, BatchProgress, Pair, all_against_all};
 pub use faces::identify_faces;
 pub use probe::{Probe, SCREEN_FINGERS_MAX};
+use ways::{ByWay, Why};
 
 /// The models that a search works with.
 #[derive(Clone, Copy)]
@@ -58,6 +61,10 @@ pub struct SearchOptions {
     pub shortlist_min: usize,
     /// References that the screen hands on because they resemble the probe with its hands exchanged; 0 turns that off.
     pub swapped_max: usize,
+    /// References that the screen hands on because their fingers resemble the probe's under whatever names; 0, the default,
+    /// turns that off. It costs a screen of each finger against all columns, ten instead of one, and is wanted where
+    /// positions are not known or not to be believed.
+    pub crossed_max: usize,
     /// Faces from this cosine on are candidates.
     pub cosine_min: f32,
     /// At most so many candidates by face alone, best first.
@@ -73,6 +80,7 @@ impl Default for SearchOptions {
             include: Vec::new(),
             shortlist_min: 128,
             swapped_max: 48,
+            crossed_max: 0,
             cosine_min: 0.30,
             faces_max: 256,
         }
@@ -84,6 +92,8 @@ impl Default for SearchOptions {
 pub struct FingerScore {
     /// The probe's finger.
     pub position: FingerPosition,
+    /// The reference's finger that was most alike.
+    pub reference: FingerPosition,
     /// Normalised comparison score; a similarity.
     pub score: f32,
     /// Natural log-likelihood ratio.
@@ -96,6 +106,14 @@ pub struct FingerScore {
     pub curve: u8,
     /// How many impressions were compared with how many: the score is the best of so many.
     pub compared: u16,
+}
+
+impl FingerScore {
+    /// The ratio, less the logarithm of the number of comparisons that it is the best of: what remains to be said for
+    /// the finger when any of them might have been the mated one.
+    pub fn llr_less_chances(&self) -> f32 {
+        self.llr - libm::logf(f32::from(self.compared.max(1)))
+    }
 }
 
 /// One face model's comparison: the best over shots.
@@ -121,6 +139,9 @@ pub enum Hands {
     AsDeclared,
     /// The same finger of the other hand: left and right were exchanged at one of the two captures.
     Swapped,
+    /// Any: each was compared with all, and given to the one most like it, no finger twice. [`FingerScore::compared`] counts
+    /// all of them, so that thresholds know how many chances a stranger had.
+    Crossed,
 }
 
 /// A reference with the scores of all that it shares with the probe.
@@ -138,13 +159,18 @@ pub struct Candidate {
     pub faces: Vec<FaceScore>,
 }
 
+impl Hands {
+    /// All, in the order in which they are tried.
+    pub const ALL: [Self; ways::WAYS] = [Self::AsDeclared, Self::Swapped, Self::Crossed];
+}
+
 impl Candidate {
     /// Takes over, finger by finger, what another comparison of the same row found more alike. Each finger's score is the
-    /// best of all comparisons then, and says of how many. Where only one of them exchanged the hands, the one that says
+    /// best of all comparisons then, and says of how many. Where they paired the fingers differently, the one that says
     /// more is taken whole.
     pub fn take_better(&mut self, other: &Self) {
         let sum = |fingers: &[FingerScore]| fingers.iter().map(|f| f.llr).sum::<f32>();
-        if self.hands != other.hands {
+        if self.hands != other.hands || self.hands == Hands::Crossed {
             if sum(&other.fingers) > sum(&self.fingers) {
                 (self.hands, self.fingers) = (other.hands, other.fingers.clone());
             }
@@ -178,15 +204,6 @@ pub struct Found {
     pub faces_cut: bool,
 }
 
-/// Why a row is compared.
-#[derive(Clone, Copy, Default)]
-struct Why {
-    /// The screen brought it.
-    screened: bool,
-    /// It is compared with the hands exchanged too.
-    swapped: bool,
-}
-
 /// Searches a snapshot. Deterministic for any number of threads and any kernel. Runs on the current rayon pool.
 ///
 /// # Errors
@@ -204,32 +221,26 @@ pub fn identify(
     let admitted = |row: u64| row < limit && snapshot.is_live(row) && only(row) && !options.exclude.contains(&row);
 
     let share = shortlist_len(probe.screened.len(), limit, options.shortlist_min);
-    let keep = screen::Keep { declared: share, swapped: options.swapped_max };
-    let (declared, swapped) = screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?;
-    for (row, _) in &declared {
-        rows.entry(*row).or_default().screened = true;
-    }
-    for (row, _) in &swapped {
-        let why = rows.entry(*row).or_default();
-        (why.screened, why.swapped) = (true, true);
+    let keep: ByWay<usize> = [share, options.swapped_max, options.crossed_max];
+    let shortlists = screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?;
+    for (hands, list) in Hands::ALL.into_iter().zip(&shortlists) {
+        for (row, _) in list {
+            rows.entry(*row).or_default().add_screened(hands);
+        }
     }
     let faces = faces::hits(matcher.isa, snapshot, probe, limit, options.cosine_min, &admitted)?;
     let faces_cut = faces.hits.len() > options.faces_max;
     let by_face = faces.hits.iter().take(options.faces_max).map(|(row, _)| *row);
     for row in by_face.chain(options.include.iter().copied().filter(|row| admitted(*row))) {
-        rows.entry(row).or_default().swapped = options.swapped_max > 0;
+        let why = rows.entry(row).or_default();
+        (why.swapped, why.crossed) = (options.swapped_max > 0, options.crossed_max > 0);
     }
 
     let rows: Vec<(u64, Why)> = rows.into_iter().collect();
     let candidates = rows
         .par_iter()
         .map_init(compare::Comparer::default, |comparer, (row, why)| {
-            let mut candidate = comparer.compare(matcher, snapshot, probe, *row)?;
-            if why.swapped {
-                comparer.compare_swapped(matcher, snapshot, probe, &mut candidate)?;
-            }
-            candidate.screened = why.screened;
-            Ok(candidate)
+            comparer.compare_as(matcher, snapshot, probe, *row, *why)
         })
         .collect::<Result<Vec<_>, GalleryError>>()?;
     let references = if limit == snapshot.rows() {

@@ -4,71 +4,43 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::{Hands, Matcher, Probe};
-use crate::finger::cascade::other_hand;
+use super::ways::{ByWay, WAYS, screened_columns};
+use super::{Matcher, Probe};
 use crate::finger::screen::{ScreenBatch, ScreenScratch, normalised};
 use crate::gallery::{Block, GalleryError, Snapshot};
 use crate::template::FingerPosition;
 
-/// Which columns a probe finger is screened against.
-pub(super) fn columns_of(position: FingerPosition) -> Vec<FingerPosition> {
-    if position == FingerPosition::UNKNOWN {
-        (0..=10).filter_map(FingerPosition::new).collect()
-    } else {
-        vec![position, FingerPosition::UNKNOWN]
-    }
-}
-
-/// Which columns a probe finger is screened against when the hands may be exchanged: only what the position as declared
-/// does not reach.
-pub(super) fn swapped_columns_of(position: FingerPosition) -> Option<FingerPosition> {
-    (position != FingerPosition::UNKNOWN).then(|| other_hand(position))
-}
-
 /// Rows and their summed screen score; score descending, then row.
 type Ranked = Vec<(u64, u32)>;
 
-/// How many rows of each kind are kept.
-#[derive(Clone, Copy)]
-pub(super) struct Keep {
-    /// Fingers as declared.
-    pub declared: usize,
-    /// Hands exchanged.
-    pub swapped: usize,
-}
+/// The screened fingers of a column (their number, and the ways that this serves), batched.
+type Column = (FingerPosition, Vec<(usize, ByWay<bool>)>, ScreenBatch);
 
-/// The admitted rows with the highest summed screen score, with the fingers as declared and with the hands exchanged. One
-/// reading of the columns serves both.
+/// The admitted rows with the highest summed screen score in each way, `keep` of each; none of a way of which none are
+/// kept. One reading of the columns serves all ways.
 pub(super) fn shortlist(
     matcher: Matcher<'_>,
     snapshot: &Snapshot,
     probe: &Probe<'_>,
     limit: u64,
-    keep: Keep,
+    keep: ByWay<usize>,
     admitted: &(impl Fn(u64) -> bool + Sync),
-) -> Result<(Ranked, Ranked), GalleryError> {
+) -> Result<ByWay<Ranked>, GalleryError> {
+    let mut found: ByWay<Ranked> = Default::default();
     if probe.screened.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(found);
     }
-    // The probe fingers of each column, batched; slots from `screened.len()` on are those of exchanged hands.
-    let declared = probe.screened.len();
-    let mut columns: BTreeMap<FingerPosition, Vec<usize>> = BTreeMap::new();
+    let mut columns: BTreeMap<FingerPosition, Vec<(usize, ByWay<bool>)>> = BTreeMap::new();
     for (slot, &finger) in probe.screened.iter().enumerate() {
-        for column in columns_of(probe.fingers[finger].position) {
-            columns.entry(column).or_default().push(slot);
-        }
-        if keep.swapped > 0
-            && let Some(column) = swapped_columns_of(probe.fingers[finger].position)
-        {
-            columns.entry(column).or_default().push(declared + slot);
+        for (column, serves) in screened_columns(probe.fingers[finger].position, keep.map(|keep| keep > 0)) {
+            columns.entry(column).or_default().push((slot, serves));
         }
     }
-    let slots = if keep.swapped > 0 { 2 * declared } else { declared };
-    let columns: Vec<(FingerPosition, Vec<usize>, ScreenBatch)> = columns
+    let columns: Vec<Column> = columns
         .into_iter()
         .map(|(column, in_column)| {
-            let finger = |slot: usize| &probe.fingers[probe.screened[slot % declared]];
-            let probes: Vec<_> = in_column.iter().map(|slot| finger(*slot).screen.clone()).collect();
+            let screen = |slot: usize| probe.fingers[probe.screened[slot]].screen.clone();
+            let probes: Vec<_> = in_column.iter().map(|(slot, _)| screen(*slot)).collect();
             (column, in_column, ScreenBatch::new(&probes))
         })
         .collect();
@@ -77,25 +49,26 @@ pub(super) fn shortlist(
     let parts = blocks
         .par_iter()
         .map_init(Buffers::default, |buffers, block| {
-            buffers.block(matcher, probe, &columns, slots, block)?;
+            buffers.block(matcher, probe, &columns, block)?;
             // Whoever has no finger in common with the probe scores nothing and is found by face or not at all.
-            let ranked = |hands: Hands, keep: usize| -> Ranked {
-                let mut rows = buffers.sums(block, slots, declared, hands);
+            let mut ranked: ByWay<Ranked> = Default::default();
+            for (way, rows) in ranked.iter_mut().enumerate().filter(|(way, _)| keep[*way] > 0) {
+                *rows = buffers.sums(block, probe.screened.len(), way);
                 rows.retain(|(row, score)| *score > 0 && admitted(*row));
-                keep_best(&mut rows, keep);
-                rows
-            };
-            Ok((ranked(Hands::AsDeclared, keep.declared), ranked(Hands::Swapped, keep.swapped)))
+                keep_best(rows, keep[way]);
+            }
+            Ok(ranked)
         })
         .collect::<Result<Vec<_>, GalleryError>>()?;
-    let (mut as_declared, mut swapped) = (Vec::new(), Vec::new());
-    for (a, b) in parts {
-        as_declared.extend(a);
-        swapped.extend(b);
+    for part in parts {
+        for (all, own) in found.iter_mut().zip(part) {
+            all.extend(own);
+        }
     }
-    keep_best(&mut as_declared, keep.declared);
-    keep_best(&mut swapped, keep.swapped);
-    Ok((as_declared, swapped))
+    for (rows, keep) in found.iter_mut().zip(keep) {
+        keep_best(rows, keep);
+    }
+    Ok(found)
 }
 
 fn keep_best(rows: &mut Vec<(u64, u32)>, keep: usize) {
@@ -111,7 +84,7 @@ fn keep_best(rows: &mut Vec<(u64, u32)>, keep: usize) {
 struct Buffers {
     scratch: ScreenScratch,
     scores: Vec<u16>,
-    /// Best score of each screened finger for each row.
+    /// Best score of each screened finger for each row, way by way.
     best: Vec<u32>,
 }
 
@@ -121,29 +94,32 @@ impl Buffers {
         &mut self,
         matcher: Matcher<'_>,
         probe: &Probe<'_>,
-        columns: &[(FingerPosition, Vec<usize>, ScreenBatch)],
-        slots: usize,
+        columns: &[Column],
         block: &Block,
     ) -> Result<(), GalleryError> {
-        let rows = block.rows as usize;
+        let (rows, slots) = (block.rows as usize, probe.screened.len());
         self.best.clear();
-        self.best.resize(rows * slots, 0);
+        self.best.resize(WAYS * rows * slots, 0);
         for (column, in_column, batch) in columns {
             let Some(column) = block.finger(*column)? else { continue };
             let entries = column.tile.entries();
             self.scores.clear();
             self.scores.resize(in_column.len() * entries, 0);
             batch.screen(matcher.isa, &column.tile, &mut self.scratch, &mut self.scores);
-            for (scores, &slot) in self.scores.chunks_exact(entries.max(1)).zip(in_column) {
-                let minutiae = probe.fingers[probe.screened[slot % probe.screened.len()]].screen.minutiae();
+            for (scores, &(slot, serves)) in self.scores.chunks_exact(entries.max(1)).zip(in_column) {
+                let minutiae = probe.fingers[probe.screened[slot]].screen.minutiae();
                 for (entry, &score) in scores.iter().enumerate() {
                     let (Some(row), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry))
                     else {
                         continue;
                     };
-                    if usize::from(row) < rows {
-                        let best = &mut self.best[usize::from(row) * slots + slot];
-                        *best = (*best).max(normalised(score, minutiae, reference));
+                    if usize::from(row) >= rows {
+                        continue;
+                    }
+                    let score = normalised(score, minutiae, reference);
+                    for (way, _) in serves.iter().enumerate().filter(|(_, serves)| **serves) {
+                        let best = &mut self.best[(way * rows + usize::from(row)) * slots + slot];
+                        *best = (*best).max(score);
                     }
                 }
             }
@@ -152,12 +128,9 @@ impl Buffers {
     }
 
     /// Every row of the block with its sum.
-    fn sums(&self, block: &Block, slots: usize, declared: usize, hands: Hands) -> Ranked {
-        let part = match hands {
-            Hands::AsDeclared => 0..declared,
-            Hands::Swapped => declared..slots,
-        };
-        let sum = |row: &[u32]| row[part.clone()].iter().sum::<u32>();
-        (block.first_row..).zip(self.best.chunks_exact(slots).map(sum)).collect()
+    fn sums(&self, block: &Block, slots: usize, way: usize) -> Ranked {
+        let size = block.rows as usize * slots;
+        let rows = self.best[way * size..][..size].chunks_exact(slots);
+        (block.first_row..).zip(rows.map(|row| row.iter().sum::<u32>())).collect()
     }
 }

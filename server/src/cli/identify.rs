@@ -41,6 +41,10 @@ pub struct IdentifyArgs {
     /// At most this many candidates a probe.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub candidates_max: usize,
+    /// Look for the probe's fingers under any name: for positions that are not known or not to be believed. Takes about
+    /// five times the time.
+    #[arg(long)]
+    pub cross_position: bool,
     /// Embeddings: a `.npy` array of 32-bit floats, one probe a row.
     #[arg(long, value_name = "FILE.npy", requires = "model")]
     pub faces: Option<PathBuf>,
@@ -125,7 +129,12 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
         for (position, error) in &prepared.failures {
             eprintln!("{name}: {position}: not used: {error}");
         }
-        let request = IdentifyRequest { biometrics, threshold: args.threshold, candidates_max: args.candidates_max };
+        let request = IdentifyRequest {
+            biometrics,
+            threshold: args.threshold,
+            candidates_max: args.candidates_max,
+            cross_position: args.cross_position,
+        };
         let found = identify_prepared(&models, &gallery.snapshot, &prepared, &request)?;
         bar.inc(1);
         bar.suspend(|| print_found(args.json, &name, &found))?;
@@ -153,9 +162,12 @@ fn print_found(json: bool, name: &str, found: &IdentifyDocument) -> anyhow::Resu
             let sources: Vec<String> = candidate
                 .sources
                 .iter()
-                .map(|s| match s.finger {
-                    Some(finger) => format!("finger {finger} {:+.1}", s.llr),
-                    None => format!("face {:+.1}", s.llr),
+                .map(|s| match (s.finger, s.reference_finger) {
+                    (Some(finger), Some(other)) if other != finger => {
+                        format!("finger {finger} as {other} {:+.1}", s.llr)
+                    }
+                    (Some(finger), _) => format!("finger {finger} {:+.1}", s.llr),
+                    (None, _) => format!("face {:+.1}", s.llr),
                 })
                 .collect();
             rows.push(vec![candidate.subject.clone(), format!("{:+.2}", candidate.score), sources.join(", ")]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use duynhat_engine::decision::{Band, Fused, Judge};
-use duynhat_engine::search::{BatchOptions, BatchProgress, all_against_all};
+use duynhat_engine::search::{BatchOptions, BatchProgress, Candidate, FingerScore, Hands, all_against_all};
 use serde::Serialize;
 
 use super::{BadInput, grouped, print_json, progress};
@@ -24,6 +24,10 @@ pub struct ReverifyArgs {
     /// Fingers of each reference that are screened, 1 to 4.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub fingers: u8,
+    /// Find people whose fingers were enrolled under other names too: hands exchanged, fingers shifted, positions unknown.
+    /// Takes about ten times the time, and asks for more before it believes a pair.
+    #[arg(long)]
+    pub cross_position: bool,
     /// Threads; default: all cores.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -59,10 +63,19 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
     let gallery = pool.install(|| super::open_folder(&args.data, &models))?;
     let snapshot = &gallery.snapshot;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let judge = Judge { policy: &policy, tails: &models.tails, references: snapshot.live() };
+    // Three ways to look are three chances for a stranger: each gets a third of the target.
+    let ways = if args.cross_position { Hands::ALL.len() as f64 } else { 1.0 };
+    let mut targets = policy.clone();
+    targets.duplicate_fpir /= ways;
+    targets.review_fpir /= ways;
+    let judge = Judge { policy: &targets, tails: &models.tails, references: snapshot.live() };
 
     let started = std::time::Instant::now();
-    let options = BatchOptions { fingers: usize::from(args.fingers), ..BatchOptions::default() };
+    let options = BatchOptions {
+        fingers: usize::from(args.fingers),
+        cross_position: args.cross_position,
+        ..BatchOptions::default()
+    };
     let done = BatchProgress::default();
     // Tiles are counted whole: each block against itself and every earlier one.
     let total: u64 = snapshot.blocks().map(|b| u64::from(b.rows) * (b.first_row + u64::from(b.rows))).sum();
@@ -87,7 +100,7 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
 
     let path = args.out.join("duplicates.csv");
     let mut csv = String::from(
-        "subject_a,position_a,subject_b,position_b,score,band,fingers,face,review_threshold,duplicate_threshold\n",
+        "subject_a,position_a,subject_b,position_b,score,band,fingers,face,review_threshold,duplicate_threshold,hands\n",
     );
     let registry = registry_path(&args.data);
     let registry = if registry.exists() { Some(Registry::open_read_only(&registry)?) } else { None };
@@ -114,8 +127,9 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
         let band = if strong { "duplicate" } else { "review" };
         let (review, duplicate) = (thresholds.review, thresholds.duplicate);
         csv += &format!(
-            "{a},{at_a},{b},{at_b},{:.2},{band},{fingers:.2},{face:.2},{review:.2},{duplicate:.2}\n",
-            fused.score
+            "{a},{at_a},{b},{at_b},{:.2},{band},{fingers:.2},{face:.2},{review:.2},{duplicate:.2},{}\n",
+            fused.score,
+            hands(&pair.candidate)
         );
     }
     write_whole(&path, csv.as_bytes())?;
@@ -166,6 +180,18 @@ pub fn run(args: &ReverifyArgs) -> anyhow::Result<()> {
     }
     print!("{text}");
     Ok(())
+}
+
+/// `declared`, `swapped`, or which finger of a is which of b.
+fn hands(candidate: &Candidate) -> String {
+    match candidate.hands {
+        Hands::AsDeclared => "declared".into(),
+        Hands::Swapped => "swapped".into(),
+        Hands::Crossed => {
+            let pair = |f: &FingerScore| format!("{}={}", f.position.code(), f.reference.code());
+            candidate.fingers.iter().map(pair).collect::<Vec<_>>().join(" ")
+        }
+    }
 }
 
 fn shares(fused: &Fused) -> (f32, f32) {

@@ -106,6 +106,11 @@ pub struct IdentifyBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 20, minimum = 1, maximum = 1000)]
     pub candidates_max: Option<u32>,
+    /// Whether fingers are looked for under any name, for positions that are not known or not to be believed; `false` when
+    /// absent. Costs about five times the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = true)]
+    pub cross_position: Option<bool>,
 }
 
 /// A 1:1 question: is the probe's person the one named? Exactly one of `subject` and `claimed_identity`.

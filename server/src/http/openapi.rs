@@ -266,6 +266,7 @@ pub(super) fn identify_example() -> IdentifyBody {
         fingers: vec![finger_example()],
         threshold: Some(12.5),
         candidates_max: Some(20),
+        cross_position: Some(true),
         ..IdentifyBody::default()
     }
 }
@@ -276,8 +277,15 @@ pub(super) fn verify_example() -> VerifyBody {
 
 fn sources_example() -> Vec<SourceDocument> {
     vec![
-        SourceDocument { source: "finger".to_owned(), finger: Some(2), score: 7.5, llr: 14.25 },
-        SourceDocument { source: "face".to_owned(), finger: None, score: 0.625, llr: 9.5 },
+        SourceDocument {
+            source: "finger".to_owned(),
+            finger: Some(2),
+            reference_finger: None,
+            reference_finger: None,
+            score: 7.5,
+            llr: 14.25,
+        },
+        SourceDocument { source: "face".to_owned(), finger: None, reference_finger: None, score: 0.625, llr: 9.5 },
     ]
 }
 

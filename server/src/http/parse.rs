@@ -33,7 +33,7 @@ const CHECK_FIELDS: &[&str] = &[
     "missing",
 ];
 /// Fields of `POST /v1/identify`.
-const IDENTIFY_FIELDS: &[&str] = &["fingers", "faces", "threshold", "candidates_max"];
+const IDENTIFY_FIELDS: &[&str] = &["fingers", "faces", "threshold", "candidates_max", "cross_position"];
 /// Fields of `POST /v1/verify`.
 const VERIFY_FIELDS: &[&str] = &["fingers", "faces", "subject", "claimed_identity"];
 /// Fields of `POST /v1/cases/{application}/verdicts`.
@@ -106,13 +106,7 @@ pub fn check(body: &mut [u8]) -> Result<Submission, Problem> {
 pub fn approval(body: &mut [u8]) -> Result<(String, bool), Problem> {
     read(body, &["operator", "approved"], |fields, errors| {
         let operator = graphic(fields, "operator", errors);
-        let approved = fields.required("approved", errors).and_then(|value| {
-            let word = value.as_bool();
-            if word.is_none() {
-                errors.add(fields.at("approved"), "type", format!("expected true or false, found {}", kind(value)));
-            }
-            word
-        });
+        let approved = fields.required("approved", errors).and_then(|value| truth(fields, "approved", &value, errors));
         Some((operator?.to_owned(), approved?))
     })
 }
@@ -125,9 +119,13 @@ pub fn identify(body: &mut [u8]) -> Result<IdentifyRequest, Problem> {
     read(body, IDENTIFY_FIELDS, |fields, errors| {
         let threshold = fields.number("threshold", errors);
         let candidates_max = fields.integer("candidates_max", 1..=CANDIDATES_MAX, errors);
+        let cross_position = match fields.optional("cross_position") {
+            Some(value) => truth(fields, "cross_position", &value, errors),
+            None => Some(false),
+        };
         let biometrics = capture::biometrics(fields, Capture::Probe, errors)?;
         let candidates_max = candidates_max.map_or(CANDIDATES_DEFAULT, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        Some(IdentifyRequest { biometrics, threshold, candidates_max })
+        Some(IdentifyRequest { biometrics, threshold, candidates_max, cross_position: cross_position? })
     })
 }
 
@@ -294,6 +292,14 @@ fn graphic<'i>(fields: &Fields<'_, '_, 'i>, name: &'static str, errors: &mut Err
     let detail = format!("expected 1 to {NAME_LENGTH_MAX} printable ASCII characters without spaces");
     errors.add(fields.at(name), "format", detail);
     None
+}
+
+fn truth(fields: &Fields<'_, '_, '_>, name: &'static str, value: &Value<'_, '_>, errors: &mut Errors) -> Option<bool> {
+    let word = value.as_bool();
+    if word.is_none() {
+        errors.add(fields.at(name), "type", format!("expected true or false, found {}", kind(*value)));
+    }
+    word
 }
 
 fn word<T: Copy>(

@@ -352,15 +352,17 @@ fn a_search_has_defaults_and_limits() {
     let probe = IdentifyBody { fingers: vec![FingerBody::of(&finger(0, 1)).unwrap()], ..IdentifyBody::default() };
     let read = |body: &Value| parse_identify(&mut body.to_string().into_bytes());
     let question = read(&json!(probe)).unwrap();
-    assert_eq!((question.threshold, question.candidates_max), (None, 20));
-    let all = IdentifyBody { threshold: Some(-3.5), candidates_max: Some(1000), ..probe.clone() };
+    assert_eq!((question.threshold, question.candidates_max, question.cross_position), (None, 20, false));
+    let all =
+        IdentifyBody { threshold: Some(-3.5), candidates_max: Some(1000), cross_position: Some(true), ..probe.clone() };
     let question = read(&json!(all)).unwrap();
-    assert_eq!((question.threshold, question.candidates_max), (Some(-3.5), 1000));
+    assert_eq!((question.threshold, question.candidates_max, question.cross_position), (Some(-3.5), 1000, true));
     for (name, value) in [
         ("candidates_max", json!(0)),
         ("candidates_max", json!(1001)),
         ("threshold", json!(1e300)),
         ("threshold", json!("9")),
+        ("cross_position", json!(1)),
         ("missing", json!([])),
         ("application", json!("A-1")),
     ] {

@@ -185,6 +185,9 @@ pub struct SourceDocument {
     /// Finger position, for a finger.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub finger: Option<u8>,
+    /// Finger position of the reference, when fingers of any name were compared and these two belong together best.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reference_finger: Option<u8>,
     /// Comparison score of this source alone: a similarity (finger: normalised; face: cosine).
     pub score: f32,
     /// Natural log-likelihood ratio that this source adds to the fused score.
@@ -211,6 +214,8 @@ pub struct IdentifyRequest {
     pub threshold: Option<f32>,
     /// At most this many, 1 to 1,000.
     pub candidates_max: usize,
+    /// Whether fingers are looked for under any name: the probe's positions, or the gallery's, are not to be believed.
+    pub cross_position: bool,
 }
 
 /// The answer to a search.

@@ -383,6 +383,7 @@ pub(super) fn sources(fused: &decision::Fused) -> Vec<SourceDocument> {
     let source = |s: &decision::SourceShare| SourceDocument {
         source: if s.finger.is_some() { "finger" } else { "face" }.into(),
         finger: s.finger.map(|p| p.code()),
+        reference_finger: s.reference.map(|p| p.code()),
         score: s.score,
         llr: s.llr(),
     };

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use duynhat_engine::decision::{Policy, Sources, fuse};
 use duynhat_engine::finger::Cohort;
+use duynhat_engine::finger::cascade::shortlist_len;
 use duynhat_engine::gallery::{Prepared, Snapshot};
-use duynhat_engine::search::{Probe, SearchOptions, identify};
+use duynhat_engine::search::{Candidate, Hands, Probe, SearchOptions, identify};
 use duynhat_engine::template::Biometrics;
 
 use super::decide::{Models, sources};
@@ -39,9 +40,16 @@ pub fn identify_prepared(
     let shortlist_min = SearchOptions::default().shortlist_min.max(4 * request.candidates_max);
     // Without a threshold the best are wanted whatever they score: faces too.
     let cosine_min = if request.threshold.is_none() { 0.15 } else { SearchOptions::default().cosine_min };
-    let options = SearchOptions { shortlist_min, cosine_min, ..SearchOptions::default() };
+    let crossed_max =
+        if request.cross_position { shortlist_len(probe.screened().len(), snapshot.rows(), shortlist_min) } else { 0 };
+    let options = SearchOptions { shortlist_min, cosine_min, crossed_max, ..SearchOptions::default() };
     let found = identify(models.matcher(), snapshot, &probe, &options).map_err(internal)?;
-    let mut ranked: Vec<_> = found.candidates.iter().map(|c| (fuse(c, &models.tails), c.row)).collect();
+    let mut ranked: Vec<_> = found
+        .candidates
+        .into_iter()
+        .map(less_chances)
+        .map(|candidate| (fuse(&candidate, &models.tails), candidate.row))
+        .collect();
     ranked.sort_by(|a, b| b.0.score.total_cmp(&a.0.score).then(a.1.cmp(&b.1)));
     // A subject is listed once, by its best reference.
     let mut candidates: Vec<CandidateDocument> = Vec::new();
@@ -70,6 +78,17 @@ pub fn identify_prepared(
     }
     let took_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
     Ok(IdentifyDocument { candidates, cut, gallery_size: found.references, position: snapshot.position(), took_ms })
+}
+
+/// Where any finger could have been any other, each score is the best of many comparisons: what is left of it when that is
+/// considered can be held against a threshold and against candidates whose fingers had one chance each.
+fn less_chances(mut candidate: Candidate) -> Candidate {
+    if candidate.hands == Hands::Crossed {
+        for finger in &mut candidate.fingers {
+            finger.llr = finger.llr_less_chances();
+        }
+    }
+    candidate
 }
 
 pub(super) fn verify(shared: &Shared, request: &VerifyRequest) -> Result<VerifyDocument, ServiceError> {

@@ -5,7 +5,7 @@ use super::tile::{SECTION_ENTRIES, Section, Tile};
 use super::{BUCKETS, bucket};
 use crate::finger::FingerView;
 use crate::kernel::hamming::{
-    BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, near, settle, weigh,
+    BLOCK_MINUTIAE, Best, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, Ready, Turning, near, settle, weigh,
 };
 use crate::kernel::{Isa, Vectorized, vectorize};
 use crate::template::MINUTIAE_MAX;
@@ -162,9 +162,12 @@ impl ScreenBatch {
         for (index, section) in tile.sections().enumerate() {
             scratch.rows.clear();
             scratch.rows.resize(self.probes, [0; SECTION_ENTRIES]);
+            let mut turning = std::mem::take(&mut scratch.turning);
+            let ready = turning.ready(isa, section.blocks);
             for &(begin, length) in &self.groups {
-                self.screen_group(isa, &section, &self.items[begin as usize..][..usize::from(length)], scratch);
+                self.screen_group(isa, &section, ready, &self.items[begin as usize..][..usize::from(length)], scratch);
             }
+            scratch.turning = turning;
             let column = index * SECTION_ENTRIES;
             for (row, found) in scores.chunks_exact_mut(tile.entries()).zip(&scratch.rows) {
                 row[column..column + section.entries].copy_from_slice(&found[..section.entries]);
@@ -172,7 +175,14 @@ impl ScreenBatch {
         }
     }
 
-    fn screen_group(&self, isa: Isa, section: &Section<'_>, items: &[Item], scratch: &mut ScreenScratch) {
+    fn screen_group(
+        &self,
+        isa: Isa,
+        section: &Section<'_>,
+        ready: Ready<'_>,
+        items: &[Item],
+        scratch: &mut ScreenScratch,
+    ) {
         // A window that crosses the end of the turn is two ranges of minutiae.
         let mut ranges = [[(0, 0); GROUP_MAX]; 2];
         for (index, item) in items.iter().enumerate() {
@@ -182,7 +192,7 @@ impl ScreenBatch {
             ranges[1][index] = (0, section.start(end.saturating_sub(BUCKETS)));
         }
         for ranges in &ranges {
-            self.screen_range(isa, section.blocks, items, &ranges[..items.len()], scratch);
+            self.screen_range(isa, ready, items, &ranges[..items.len()], scratch);
         }
         for (item, best) in items.iter().zip(&mut scratch.best) {
             settle(isa, best, &mut scratch.rows[item.probe as usize]);
@@ -192,7 +202,7 @@ impl ScreenBatch {
     fn screen_range(
         &self,
         isa: Isa,
-        blocks: &[Block],
+        blocks: Ready<'_>,
         items: &[Item],
         ranges: &[(u32, u32)],
         scratch: &mut ScreenScratch,
@@ -202,8 +212,9 @@ impl ScreenBatch {
         let high = occupied.map(|&(_, high)| (high as usize).div_ceil(BLOCK_MINUTIAE)).max().unwrap_or(0);
         let mut base = low;
         while base < high {
-            let call = &blocks[base..high.min(base + CALL_BLOCKS_MAX)];
-            let (begin, end) = ((base * BLOCK_MINUTIAE) as u32, ((base + call.len()) * BLOCK_MINUTIAE) as u32);
+            let next = high.min(base + CALL_BLOCKS_MAX);
+            let call = blocks.part(base..next);
+            let (begin, end) = ((base * BLOCK_MINUTIAE) as u32, (next * BLOCK_MINUTIAE) as u32);
             let mut queries = [Query::default(); GROUP_MAX];
             for ((query, item), &(low, high)) in queries.iter_mut().zip(items).zip(ranges) {
                 let (low, high) = (low.clamp(begin, end) - begin, high.clamp(begin, end) - begin);
@@ -212,25 +223,31 @@ impl ScreenBatch {
             near(isa, call, &queries[..items.len()], items[0].prefix_limit, &mut scratch.hits);
             for (index, item) in items.iter().enumerate() {
                 let weights = &self.weights[item.table as usize];
-                weigh(isa, call, item.code[1], scratch.hits.lane(index), weights, &mut scratch.best[index]);
+                weigh(isa, call.blocks(), item.code[1], scratch.hits.lane(index), weights, &mut scratch.best[index]);
             }
-            base += call.len();
+            base = next;
         }
     }
 }
 
-/// Memory that a thread keeps between calls: 53 KB, and 512 bytes a probe.
+/// Memory that a thread keeps between calls: 53 KB, 512 bytes a probe, and with AVX2 half of a tile.
 #[derive(Clone)]
 pub struct ScreenScratch {
     hits: Box<Hits>,
     /// Zeros between groups.
     best: [Best; GROUP_MAX],
     rows: Vec<[u16; SECTION_ENTRIES]>,
+    turning: Turning,
 }
 
 impl Default for ScreenScratch {
     fn default() -> Self {
-        Self { hits: Box::default(), best: [[[0; SECTION_ENTRIES]; 4]; GROUP_MAX], rows: Vec::new() }
+        Self {
+            hits: Box::default(),
+            best: [[[0; SECTION_ENTRIES]; 4]; GROUP_MAX],
+            rows: Vec::new(),
+            turning: Turning::default(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the screen counts as similar.
 
+use std::sync::LazyLock;
+
 use crate::kernel::hamming::{PREFIX_BITS, SCREEN_BITS};
 
 /// The weight of equal codes.
@@ -109,9 +111,39 @@ pub enum ScreenParamsError {
     },
 }
 
+/// `sqrt(probe * reference * 256)`, rounded down: a search wants one for every score, and a root costs a good part of what
+/// the score itself does.
+static SIZES: LazyLock<Box<[[u16; 256]; 256]>> = LazyLock::new(|| {
+    let mut sizes = Box::new([[0; 256]; 256]);
+    for (probe, row) in (0u32..).zip(sizes.iter_mut()) {
+        for (reference, size) in (0u32..).zip(row) {
+            *size = (probe * reference * 256).isqrt() as u16;
+        }
+    }
+    sizes
+});
+
 /// A raw score made comparable between prints of different size: `256 * score / sqrt(probe * reference)`, with integer
 /// square root and division, both rounded down. 0 when either print has no minutiae; at most `256 * 65,025`.
 pub fn normalised(score: u16, probe_minutiae: u8, reference_minutiae: u8) -> u32 {
-    let size = (u32::from(probe_minutiae) * u32::from(reference_minutiae) * 256).isqrt();
+    let size = u32::from(SIZES[usize::from(probe_minutiae)][usize::from(reference_minutiae)]);
     (u32::from(score) << 12).checked_div(size).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_made_comparable_as_the_formula_says() {
+        for probe in 0..=255u8 {
+            for reference in 0..=255u8 {
+                let size = (u32::from(probe) * u32::from(reference) * 256).isqrt();
+                for score in [0u16, 1, 977, u16::MAX] {
+                    let expected = (u32::from(score) << 12).checked_div(size).unwrap_or(0);
+                    assert_eq!(normalised(score, probe, reference), expected, "{score} of {probe} and {reference}");
+                }
+            }
+        }
+    }
 }

@@ -20,7 +20,14 @@ pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P]
 struct Avx512;
 
 impl Distances for Avx512 {
+    type Source = Block;
+    type Code = u64;
     type Near = __m512i;
+
+    #[inline(always)]
+    fn code(prefix: u64) -> u64 {
+        prefix
+    }
 
     #[inline(always)]
     unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P] {

@@ -13,8 +13,9 @@
 //! What differs per instruction set is `Distances`. Everything is an integer, so every path gives the same bits.
 //!
 //! The prefixes of a block lie permuted ([`Block::slot`]), so that eight vectors of eight 64-bit counts become 64 bytes
-//! in their order by seven saturating packs, which work within 128-bit lanes; the same permutation suits AVX2's packs
-//! and NEON's pairwise additions.
+//! in their order by seven saturating packs, which work within 128-bit lanes; the same permutation suits NEON's pairwise
+//! additions. AVX2 counts bits by tables of bytes and wants the prefixes byte by byte: it turns the blocks once for all
+//! queries that they are looked at for ([`Turning`]).
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -67,6 +68,56 @@ impl Block {
     #[inline(always)]
     pub const fn slot(place: usize) -> usize {
         8 * (place % 16 / 2) + 2 * (place / 16) + place % 2
+    }
+}
+
+/// The prefixes of a block, byte by byte: byte `k` of the prefix of place `i` at `[k][i]`.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 turns blocks"))]
+struct Turned([[u8; BLOCK_MINUTIAE]; 8]);
+
+/// Memory in which blocks are made ready for the kernel of an instruction set: nothing for most, half a kilobyte a block
+/// for AVX2.
+#[derive(Clone, Default)]
+pub struct Turning {
+    turned: Vec<Turned>,
+}
+
+impl Turning {
+    /// Makes blocks ready: once for all calls of [`near`] on them or on parts of them. Costs about as much as two queries.
+    pub fn ready<'a>(&'a mut self, isa: Isa, blocks: &'a [Block]) -> Ready<'a> {
+        self.turned.clear();
+        match isa.level() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: an `Isa` of this level exists only where the CPU has its features.
+            Level::Avx2 => self.turned.extend(blocks.iter().map(|block| unsafe { avx2::turn(block) })),
+            _ => {}
+        }
+        Ready { blocks, turned: &self.turned }
+    }
+}
+
+/// Blocks, ready for the kernel of one instruction set.
+#[derive(Clone, Copy)]
+pub struct Ready<'a> {
+    blocks: &'a [Block],
+    turned: &'a [Turned],
+}
+
+impl<'a> Ready<'a> {
+    /// They.
+    pub fn blocks(self) -> &'a [Block] {
+        self.blocks
+    }
+
+    /// Some of them.
+    ///
+    /// # Panics
+    /// A range beyond the blocks.
+    pub fn part(self, range: Range<usize>) -> Self {
+        let turned = if self.turned.is_empty() { self.turned } else { &self.turned[range.clone()] };
+        Self { blocks: &self.blocks[range], turned }
     }
 }
 
@@ -124,8 +175,10 @@ impl Hits {
 /// `queries.len()` are left as they were.
 ///
 /// # Panics
-/// More than [`GROUP_MAX`] queries or [`CALL_BLOCKS_MAX`] blocks, or a window that ends beyond the blocks.
-pub fn near(isa: Isa, blocks: &[Block], queries: &[Query], limit: u8, hits: &mut Hits) {
+/// More than [`GROUP_MAX`] queries or [`CALL_BLOCKS_MAX`] blocks, a window that ends beyond the blocks, or blocks that were
+/// made ready for another instruction set.
+pub fn near(isa: Isa, ready: Ready<'_>, queries: &[Query], limit: u8, hits: &mut Hits) {
+    let blocks = ready.blocks;
     assert!(queries.len() <= GROUP_MAX, "at most {GROUP_MAX} queries a call");
     assert!(blocks.len() <= CALL_BLOCKS_MAX, "at most {CALL_BLOCKS_MAX} blocks a call");
     let end = (blocks.len() * BLOCK_MINUTIAE) as u32;
@@ -134,35 +187,40 @@ pub fn near(isa: Isa, blocks: &[Block], queries: &[Query], limit: u8, hits: &mut
     let lanes = &mut hits.lanes;
     // Four at once where there are four; otherwise pairs and a single.
     if let ([a, b], []) = (pairs, rest) {
-        return dispatch(isa, blocks, &[a[0], a[1], b[0], b[1]], limit, lanes);
+        return dispatch(isa, ready, &[a[0], a[1], b[0], b[1]], limit, lanes);
     }
     let (lane_pairs, lane_rest) = lanes.split_at_mut(2);
     let lane_pairs: &mut [Lane; 2] = lane_pairs.try_into().expect("GROUP_MAX is four");
     match (pairs, rest) {
-        ([pair], []) => dispatch(isa, blocks, pair, limit, lane_pairs),
+        ([pair], []) => dispatch(isa, ready, pair, limit, lane_pairs),
         ([pair], [single]) => {
-            dispatch(isa, blocks, pair, limit, lane_pairs);
+            dispatch(isa, ready, pair, limit, lane_pairs);
             let lane: &mut [Lane; 1] = (&mut lane_rest[..1]).try_into().expect("GROUP_MAX is four");
-            dispatch(isa, blocks, &[*single], limit, lane);
+            dispatch(isa, ready, &[*single], limit, lane);
         }
         ([], [single]) => {
             let lane: &mut [Lane; 1] = (&mut lane_pairs[..1]).try_into().expect("GROUP_MAX is four");
-            dispatch(isa, blocks, &[*single], limit, lane);
+            dispatch(isa, ready, &[*single], limit, lane);
         }
         _ => {}
     }
 }
 
 #[inline]
-fn dispatch<const P: usize>(isa: Isa, blocks: &[Block], queries: &[Query; P], limit: u8, lanes: &mut [Lane; P]) {
+fn dispatch<const P: usize>(isa: Isa, ready: Ready<'_>, queries: &[Query; P], limit: u8, lanes: &mut [Lane; P]) {
+    let blocks = ready.blocks;
     match isa.level() {
         // SAFETY: the portable kernel needs no feature; `near` has checked the number of blocks.
         Level::Portable => unsafe { scan::<portable::Portable, P>(blocks, queries, limit, lanes) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Isa` of this level exists only where the CPU has its features; blocks checked by `near`.
-        Level::Avx2 => unsafe { avx2::scan(blocks, queries, limit, lanes) },
+        Level::Avx2 => {
+            assert_eq!(ready.turned.len(), blocks.len(), "made ready for another instruction set");
+            // SAFETY: an `Isa` of this level exists only where the CPU has its features; there are as many turned blocks
+            // as blocks, which `near` has counted.
+            unsafe { avx2::scan(ready.turned, queries, limit, lanes) }
+        }
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
+        // SAFETY: an `Isa` of this level exists only where the CPU has its features; blocks checked by `near`.
         Level::Avx512 => unsafe { avx512::scan(blocks, queries, limit, lanes) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
@@ -172,12 +230,20 @@ fn dispatch<const P: usize>(isa: Isa, blocks: &[Block], queries: &[Query; P], li
 
 /// What an instruction set brings.
 trait Distances {
+    /// What a block is read from.
+    type Source;
+    /// What a probe minutia's prefix is made into, once a call.
+    type Code: Copy;
+
+    /// Makes it.
+    fn code(prefix: u64) -> Self::Code;
+
     /// The 64 distances of one probe minutia to a block, in whatever registers suit.
     type Near: Copy;
 
     /// # Safety
     /// The CPU has the kernel's features.
-    unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P];
+    unsafe fn distances<const P: usize>(block: &Self::Source, codes: &[Self::Code; P]) -> [Self::Near; P];
 
     /// Bit `i`: place `i` is below the limit.
     ///
@@ -266,8 +332,14 @@ fn low_bits(count: u32) -> u64 {
 /// # Safety
 /// The CPU has the features of `D`, and there are at most [`CALL_BLOCKS_MAX`] blocks.
 #[inline(always)]
-unsafe fn scan<D: Distances, const P: usize>(blocks: &[Block], queries: &[Query; P], limit: u8, lanes: &mut [Lane; P]) {
+unsafe fn scan<D: Distances, const P: usize>(
+    blocks: &[D::Source],
+    queries: &[Query; P],
+    limit: u8,
+    lanes: &mut [Lane; P],
+) {
     let mut lengths = [0; P];
+    let codes = queries.map(|q| D::code(q.code[0]));
     let occupied = queries.iter().filter(|q| q.low < q.high);
     let first = occupied.clone().map(|q| q.low as usize / BLOCK_MINUTIAE).min().unwrap_or(0);
     let last = occupied.map(|q| (q.high as usize).div_ceil(BLOCK_MINUTIAE)).max().unwrap_or(0);
@@ -277,9 +349,9 @@ unsafe fn scan<D: Distances, const P: usize>(blocks: &[Block], queries: &[Query;
     // SAFETY: the caller's promise; the three ranges are disjoint and ascend, so no more than `blocks.len()` blocks
     // come by.
     unsafe {
-        scan_range::<D, P, true>(blocks, first..inner, queries, limit, lanes, &mut lengths);
-        scan_range::<D, P, false>(blocks, inner..outer, queries, limit, lanes, &mut lengths);
-        scan_range::<D, P, true>(blocks, outer..last, queries, limit, lanes, &mut lengths);
+        scan_range::<D, P, true>(blocks, first..inner, queries, &codes, limit, lanes, &mut lengths);
+        scan_range::<D, P, false>(blocks, inner..outer, queries, &codes, limit, lanes, &mut lengths);
+        scan_range::<D, P, true>(blocks, outer..last, queries, &codes, limit, lanes, &mut lengths);
     }
     for (lane, length) in lanes.iter_mut().zip(lengths) {
         lane.length = length;
@@ -292,18 +364,18 @@ unsafe fn scan<D: Distances, const P: usize>(blocks: &[Block], queries: &[Query;
 /// As [`scan`], with at most 64 hits a block so far: `lengths[p] <= 64 * range.start`.
 #[inline(always)]
 unsafe fn scan_range<D: Distances, const P: usize, const EDGE: bool>(
-    blocks: &[Block],
+    blocks: &[D::Source],
     range: Range<usize>,
     queries: &[Query; P],
+    codes: &[D::Code; P],
     limit: u8,
     lanes: &mut [Lane; P],
     lengths: &mut [usize; P],
 ) {
-    let codes = queries.map(|q| q.code[0]);
     for (block, index) in blocks[range.clone()].iter().zip(range) {
         let base = (index * BLOCK_MINUTIAE) as u32;
         // SAFETY: the caller's promise about the features.
-        let near = unsafe { D::distances(block, &codes) };
+        let near = unsafe { D::distances(block, codes) };
         for p in 0..P {
             // SAFETY: as above.
             let mut mask = unsafe { D::below(near[p], limit) };

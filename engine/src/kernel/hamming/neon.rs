@@ -17,8 +17,15 @@ pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P]
 struct Neon;
 
 impl Distances for Neon {
+    type Source = Block;
+    type Code = u64;
     /// By place, sixteen to a register.
     type Near = [uint8x16_t; 4];
+
+    #[inline(always)]
+    fn code(prefix: u64) -> u64 {
+        prefix
+    }
 
     #[inline(always)]
     unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P] {

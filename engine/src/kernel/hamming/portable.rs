@@ -5,8 +5,15 @@ use super::{BLOCK_MINUTIAE, Block, Distances};
 pub(super) struct Portable;
 
 impl Distances for Portable {
+    type Source = Block;
+    type Code = u64;
     /// By slot, which is how the words lie; `below` turns it into places.
     type Near = [u8; BLOCK_MINUTIAE];
+
+    #[inline(always)]
+    fn code(prefix: u64) -> u64 {
+        prefix
+    }
 
     #[inline(always)]
     unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P] {

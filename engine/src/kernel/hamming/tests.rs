@@ -42,7 +42,7 @@ proptest! {
         }).collect();
         for isa in Isa::available() {
             let mut hits = Hits::default();
-            near(isa, &blocks, &queries, limit, &mut hits);
+            near(isa, Turning::default().ready(isa, &blocks), &queries, limit, &mut hits);
             for (index, query) in queries.iter().enumerate() {
                 prop_assert_eq!(hits.lane(index).places(), oracle(&minutiae, query, limit), "{}, query {}", isa, index);
             }
@@ -58,11 +58,22 @@ fn a_lane_holds_every_minutia_of_the_longest_call() {
     for isa in Isa::available() {
         for count in 1..=GROUP_MAX {
             let mut hits = Hits::default();
-            near(isa, &blocks, &vec![query; count], 65, &mut hits);
+            near(isa, Turning::default().ready(isa, &blocks), &vec![query; count], 65, &mut hits);
             for index in 0..count {
                 assert_eq!(hits.lane(index).places(), oracle(&minutiae, &query, 65), "{isa}");
             }
         }
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn blocks_made_ready_for_another_instruction_set_are_refused() {
+    let blocks = [Block::zeroed()];
+    let query = Query { code: [0, 0], low: 0, high: 64 };
+    for isa in Isa::available().into_iter().filter(|isa| isa.level() == Level::Avx2) {
+        let run = || near(isa, Turning::default().ready(Isa::PORTABLE, &blocks), &[query], 10, &mut Hits::default());
+        assert!(std::panic::catch_unwind(run).is_err());
     }
 }
 
@@ -78,5 +89,7 @@ fn slots_are_a_permutation() {
 #[should_panic(expected = "a window ends beyond the blocks")]
 fn a_window_beyond_the_blocks_is_refused() {
     let query = Query { code: [0, 0], low: 0, high: 65 };
-    near(Isa::PORTABLE, &[Block::zeroed()], &[query], 10, &mut Hits::default());
+    let blocks = [Block::zeroed()];
+    let mut turning = Turning::default();
+    near(Isa::PORTABLE, turning.ready(Isa::PORTABLE, &blocks), &[query], 10, &mut Hits::default());
 }

@@ -368,8 +368,10 @@ fn pairs(
                     let score = matrix.score(f, x, y);
                     let evidence = matrix.evidence[f][x].min(matrix.evidence[f][y]);
                     let llr = models.calibration.llr(score, &persons.extractor, &persons.extractor, evidence);
+                    let position = FingerPosition::new(f as u8 + 1).unwrap_or_default();
                     FingerScore {
-                        position: FingerPosition::new(f as u8 + 1).unwrap_or_default(),
+                        position,
+                        reference: position,
                         score,
                         llr: llr.llr,
                         matched: 0,
