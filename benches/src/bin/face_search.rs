@@ -135,7 +135,7 @@ fn measure(
     let mut plan = measured.last?;
     if let Some(step) = arguments.text("--step") {
         let step = step.parse()?;
-        plan = Plan { batch_step: step, single_step: Some(step) };
+        plan = Plan { batch_step: step, narrow: None, single_step: Some(step) };
     }
     println!(r#"{{"measure":"plan","plan":"{plan:?}","ms":{:.2}}}"#, measured.processor * 1e3);
 

@@ -7,9 +7,9 @@
 //! 3. the score itself, from the embeddings as given.
 
 use super::layout::{FaceBlock, Plane, STEP, Summary};
-use super::probe::{FaceProbe, ProbeBatch, Six, Terms};
+use super::probe::{FaceProbe, Packed, ProbeBatch, Six, Terms};
 use super::{FaceError, cosine};
-use crate::kernel::dot_i8::{PROBES, ROWS, TileSums, tile_i8};
+use crate::kernel::dot_i8::{EIGHT, PROBES, ROWS, TileSums, eight_i8, tile_i8, tile_i8_narrow};
 use crate::kernel::{Isa, dot_f32, dot_i4, prefetch, prefetch_far};
 
 /// A reference at or above the threshold.
@@ -29,6 +29,8 @@ pub struct Scratch {
     survivors: Vec<(u32, u32)>,
     /// `(block, entry)` of a run that passed the bounds and are not scored yet.
     pending: Vec<(u32, u32)>,
+    /// Eights of references that a narrow pass had to look at again.
+    pub eights: u64,
     /// Kernel calls that saw a survivor of the first filter.
     pub tiles_touched: u64,
     /// Pairs that were re-scored.
@@ -42,10 +44,34 @@ impl Scratch {
     }
 }
 
+/// How far into the dimensions a batch goes before the bound decides, counted in steps of 64 dimensions from 0; beyond
+/// the last it means all. It changes the cost, never the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// For probes in int8.
+    pub step: usize,
+    /// A pass with narrow probes instead, where they were prepared (see [`crate::kernel::dot_i8::narrow_pays`]).
+    pub narrow: Option<Narrow>,
+}
+
+/// A pass whose kernel is faster and whose bound is looser; what it leaves is looked at in int8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Narrow {
+    /// Step after which the narrow pass decides.
+    pub step: usize,
+    /// Step after which int8 decides about what it left.
+    pub confirm: usize,
+}
+
+impl From<usize> for Depth {
+    fn from(step: usize) -> Self {
+        Self { step, narrow: None }
+    }
+}
+
 /// Finds every entry of a block at or above `threshold` for every probe of a batch; appends to `hits`, entry by entry.
 ///
-/// `step` is the prefix after which the bound decides, counted in steps of 64 dimensions from 0; beyond the last it
-/// means all dimensions. It changes the cost, never the answer.
+/// `depth` changes the cost, never the answer; a number is a step in int8.
 ///
 /// # Errors
 /// [`FaceError::OtherBasis`], [`FaceError::Threshold`].
@@ -54,12 +80,12 @@ pub fn search_block(
     batch: &ProbeBatch<'_>,
     block: &FaceBlock<'_>,
     threshold: f32,
-    step: usize,
+    depth: impl Into<Depth>,
     hits: &mut Vec<Hit>,
     scratch: &mut Scratch,
 ) -> Result<(), FaceError> {
     check(batch.basis == block.basis, threshold)?;
-    survivors8(isa, batch, &block.plane8, threshold, step, scratch, |_, _| true);
+    survivors(isa, batch, &block.plane8, threshold, depth.into(), scratch, |_, _| true);
     rescore(isa, batch, block, threshold, hits, scratch);
     Ok(())
 }
@@ -77,14 +103,15 @@ pub fn search_pair(
     block: &FaceBlock<'_>,
     later_only: Option<i64>,
     threshold: f32,
-    step: usize,
+    depth: impl Into<Depth>,
     hits: &mut Vec<Hit>,
     scratch: &mut Scratch,
 ) -> Result<(), FaceError> {
     check(batch.basis == block.basis, threshold)?;
+    let depth = depth.into();
     match later_only {
-        None => survivors8(isa, batch, &block.plane8, threshold, step, scratch, |_, _| true),
-        Some(first) => survivors8(isa, batch, &block.plane8, threshold, step, scratch, |probe, entry| {
+        None => survivors(isa, batch, &block.plane8, threshold, depth, scratch, |_, _| true),
+        Some(first) => survivors(isa, batch, &block.plane8, threshold, depth, scratch, |probe, entry| {
             i64::from(entry) > first + i64::from(probe)
         }),
     }
@@ -223,6 +250,87 @@ fn may_reach(terms: &Terms, plane: &Plane<'_>, entry: usize, step: usize, produc
     most >= threshold || most.is_nan()
 }
 
+/// Filters 1 and 2 as `depth` says: leaves `(entry, probe)`, sorted, in the scratch.
+fn survivors(
+    isa: Isa,
+    batch: &ProbeBatch<'_>,
+    plane: &Plane<'_>,
+    threshold: f32,
+    depth: Depth,
+    scratch: &mut Scratch,
+    wanted: impl Fn(u32, u32) -> bool,
+) {
+    match (depth.narrow, batch.narrow()) {
+        (Some(narrow), Some(probes)) => {
+            survivors_narrow(isa, batch, probes, plane, threshold, narrow, scratch, wanted);
+        }
+        _ => survivors8(isa, batch, plane, threshold, depth.step, scratch, wanted),
+    }
+}
+
+/// [`survivors8`] in two passes: narrow probes against whole tiles, then int8 for the eights of references that they left.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn survivors_narrow(
+    isa: Isa,
+    batch: &ProbeBatch<'_>,
+    probes: &Packed,
+    plane: &Plane<'_>,
+    threshold: f32,
+    Narrow { step, confirm }: Narrow,
+    scratch: &mut Scratch,
+    wanted: impl Fn(u32, u32) -> bool,
+) {
+    scratch.survivors.clear();
+    let threshold = f64::from(threshold);
+    let last = plane.shape.steps - 1;
+    let (step, confirm) = (step.min(last), confirm.min(last));
+    let (prefix, confirmed) = (plane.shape.prefix(step), plane.shape.prefix(confirm));
+    let mut out: TileSums = [[0; ROWS]; PROBES];
+    for tile in 0..plane.shape.tiles {
+        let summary = plane.summary(tile, step);
+        let (codes, all_codes) = (plane.codes8(tile, step), plane.codes8(tile, confirm));
+        let filled = plane.filled(tile);
+        let first = scratch.survivors.len();
+        for (group, six) in probes.sixes[step].iter().enumerate() {
+            let starts = starts(six, summary, threshold);
+            if !tile_i8_narrow(isa, codes, probes.group(group, prefix), &starts, &six.sums, &mut out) {
+                continue;
+            }
+            scratch.tiles_touched += 1;
+            for (p, lane) in out.iter().enumerate() {
+                let probe = group * PROBES + p;
+                let Some(terms) = probes.terms[step].get(probe) else { continue };
+                for (eight, sums) in lane.as_chunks::<EIGHT>().0.iter().enumerate() {
+                    // The sign bits' AND is clear where one of them is.
+                    if sums.iter().fold(-1, |all, &sum| all & sum) < 0 {
+                        continue;
+                    }
+                    let mut left = [false; EIGHT];
+                    for (r, left) in left.iter_mut().enumerate().take(filled.saturating_sub(eight * EIGHT)) {
+                        let entry = tile * ROWS + eight * EIGHT + r;
+                        *left = sums[r] >= 0
+                            && wanted(probe as u32, entry as u32)
+                            && may_reach(terms, plane, entry, step, sums[r] - starts[p], threshold);
+                    }
+                    if left == [false; EIGHT] {
+                        continue;
+                    }
+                    scratch.eights += 1;
+                    let terms = &batch.wide.terms[confirm][probe];
+                    let products = eight_i8(isa, all_codes, batch.wide.group(group, confirmed), eight * EIGHT, p);
+                    for (r, _) in left.iter().enumerate().filter(|(_, left)| **left) {
+                        let entry = tile * ROWS + eight * EIGHT + r;
+                        if may_reach(terms, plane, entry, confirm, products[r], threshold) {
+                            scratch.survivors.push((entry as u32, probe as u32));
+                        }
+                    }
+                }
+            }
+        }
+        scratch.survivors[first..].sort_unstable();
+    }
+}
+
 /// Filters 1 and 2 in int8: leaves `(entry, probe)`, sorted, in the scratch.
 pub(super) fn survivors8(
     isa: Isa,
@@ -240,7 +348,7 @@ pub(super) fn survivors8(
     let threshold = f64::from(threshold);
     let step = step.min(plane.shape.steps - 1);
     let prefix = plane.shape.prefix(step);
-    let (terms, sixes) = (&batch.terms[step], &batch.sixes[step]);
+    let (terms, sixes) = (&batch.wide.terms[step], &batch.wide.sixes[step]);
     let mut out: TileSums = [[0; ROWS]; PROBES];
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
@@ -249,7 +357,7 @@ pub(super) fn survivors8(
         let first = scratch.survivors.len();
         for (group, six) in sixes.iter().enumerate() {
             let starts = starts(six, summary, threshold);
-            if !tile_i8(isa, codes, batch.group(group, prefix), &starts, &six.sums, &mut out) {
+            if !tile_i8(isa, codes, batch.wide.group(group, prefix), &starts, &six.sums, &mut out) {
                 continue;
             }
             scratch.tiles_touched += 1;

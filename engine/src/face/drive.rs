@@ -13,7 +13,7 @@ use crate::kernel::Isa;
 /// Probes packed at a time: at 512 dimensions half a core's second-level cache.
 const BATCH: usize = 1008;
 /// Fewer probes than this are searched one by one.
-const FEW: usize = 3;
+pub const FEW: usize = 3;
 
 /// One reference of a candidate list.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,7 +75,7 @@ pub fn search_blocks(
                 let (mut hits, mut scratch) = (Vec::new(), Scratch::default());
                 for (b, block) in blocks.iter().enumerate() {
                     hits.clear();
-                    search_block(isa, &batch, block, threshold, plan.batch_step, &mut hits, &mut scratch)?;
+                    search_block(isa, &batch, block, threshold, plan.depth(), &mut hits, &mut scratch)?;
                     for hit in &hits {
                         push(&mut lists[hit.probe as usize], first + b, hit, cap);
                     }
@@ -204,7 +204,7 @@ pub fn all_pairs(
                     hits.clear();
                     // Within the batch's own blocks the batch's entries before this block's own are earlier.
                     let later = starts.get(index).map(|&start| -(start as i64));
-                    search_pair(isa, &batch, block, later, threshold, plan.batch_step, &mut hits, &mut scratch)?;
+                    search_pair(isa, &batch, block, later, threshold, plan.depth(), &mut hits, &mut scratch)?;
                     pairs.extend(hits.iter().map(|hit| Pair {
                         a: places[hit.probe as usize],
                         b: ((first + index) as u32, hit.entry),

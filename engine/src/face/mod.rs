@@ -24,11 +24,11 @@ mod probe;
 mod tests;
 
 pub use basis::{Basis, BasisId, SAMPLE_MAX, SAMPLE_MIN};
-pub use block::{Hit, Scratch, search_block, search_block_single, search_pair};
+pub use block::{Depth, Hit, Narrow, Scratch, search_block, search_block_single, search_pair};
 pub use calibration::{
     FACE_CALIBRATION_FORMAT, FACE_CURVE_DEFAULT, FACE_LLR_MAX, FACE_LLR_MIN, FaceCalibration, FaceCalibrationError,
 };
-pub use drive::{Candidate, Candidates, Pair, all_pairs, search_blocks};
+pub use drive::{Candidate, Candidates, FEW, Pair, all_pairs, search_blocks};
 pub use encode::{FaceBlockBytes, encode_block};
 pub use hubness::{Hub, Hubness, hub_limit};
 pub use layout::{AlignedBytes, ENTRIES_MAX, FaceBlock, Originals, Plane};

@@ -6,7 +6,7 @@ use super::encode::{Quantised, Rotator, scale8};
 use super::layout::{FaceBlock, STEP};
 use crate::kernel::Isa;
 use crate::kernel::dot_f32;
-use crate::kernel::dot_i8::{GROUP_STEP, PROBES, ROWS, TILE_STEP};
+use crate::kernel::dot_i8::{GROUP_STEP, PROBES, ROWS, TILE_STEP, narrow_pays};
 
 /// What the exact arithmetic of the proof does not see: rounding of the normalised values, of the rotation, of the
 /// bound itself and of the final score. The sum of those is below 3e-7.
@@ -36,6 +36,8 @@ pub struct FaceProbe {
     pub(super) terms8: Vec<Terms>,
     pub(super) codes4: Vec<i8>,
     pub(super) terms4: Vec<Terms>,
+    /// Where they pay.
+    narrow: Option<(Vec<i8>, Vec<Terms>)>,
 }
 
 impl FaceProbe {
@@ -72,19 +74,13 @@ impl FaceProbe {
 
         let mut q = Quantised::new(basis.padded());
         q.int8(row, scale8(row));
-        let sums = prefix_sums(&q.codes);
-        let terms8 = (0..q.errors.len())
-            .map(|step| Terms {
-                scale: f64::from(q.scale),
-                // |q_K| <= |codes| + |error|, and the product of both errors.
-                error: q.code_norms[step] + 2.0 * q.errors[step],
-                rest: q.rests[step],
-                code_error: 0.0,
-                base: q.errors[step] * reach + slack,
-                sum: sums[step],
-            })
-            .collect();
+        let terms8 = terms_of(&q, reach, slack);
         let codes8 = std::mem::replace(&mut q.codes, vec![0; basis.padded()]);
+        let narrow = narrow_pays(isa).then(|| {
+            q.narrow(row);
+            let terms = terms_of(&q, reach, slack);
+            (std::mem::replace(&mut q.codes, vec![0; basis.padded()]), terms)
+        });
 
         let energies: Vec<f64> = q.code_norms.iter().zip(&q.errors).map(|(c, e)| c + e).collect();
         let rests = q.rests.clone();
@@ -105,7 +101,7 @@ impl FaceProbe {
         let mut codes4 = q.codes;
         // Whole steps, as the reference's codes: what follows the last dimension counts nothing.
         codes4.resize(codes4.len().next_multiple_of(STEP), 0);
-        Self { basis: basis.id(), values: padded, norm_sq, codes8, terms8, codes4, terms4 }
+        Self { basis: basis.id(), values: padded, norm_sq, codes8, terms8, codes4, terms4, narrow }
     }
 
     /// What the probe was prepared with.
@@ -119,6 +115,22 @@ impl std::fmt::Debug for FaceProbe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FaceProbe").field("codes", &self.codes8.len()).finish_non_exhaustive()
     }
+}
+
+/// A probe's side of the bound for int8 codes, step by step.
+fn terms_of(q: &Quantised, reach: f64, slack: f64) -> Vec<Terms> {
+    let sums = prefix_sums(&q.codes);
+    (0..q.errors.len())
+        .map(|step| Terms {
+            scale: f64::from(q.scale),
+            // |q_K| <= |codes| + |error|, and the product of both errors.
+            error: q.code_norms[step] + 2.0 * q.errors[step],
+            rest: q.rests[step],
+            code_error: 0.0,
+            base: q.errors[step] * reach + slack,
+            sum: sums[step],
+        })
+        .collect()
 }
 
 /// The part of the bound that is the same for every pair.
@@ -160,17 +172,62 @@ impl Six {
     };
 }
 
-/// Many probes packed for [`super::search_block`].
-pub struct ProbeBatch<'a> {
-    pub(super) basis: BasisId,
-    pub(super) count: usize,
+/// Probes' codes of one width, packed for the kernel, and what the filters need.
+pub(super) struct Packed {
     padded: usize,
+    count: usize,
     /// Six by six, in the order of [`crate::kernel::dot_i8`]; the last group is filled up with zeros.
-    packed: Vec<i8>,
+    codes: Vec<i8>,
     /// Step by step, then probe by probe.
     pub(super) terms: Vec<Vec<Terms>>,
     /// The same for the first filter, in groups of six; see [`Six`].
     pub(super) sixes: Vec<Vec<Six>>,
+}
+
+impl Packed {
+    fn empty(padded: usize) -> Self {
+        let steps = padded.div_ceil(STEP);
+        Self { padded, count: 0, codes: Vec::new(), terms: vec![Vec::new(); steps], sixes: vec![Vec::new(); steps] }
+    }
+
+    fn push(&mut self, codes: &[i8], terms: &[Terms]) {
+        let group_length = self.padded / 4 * GROUP_STEP;
+        if self.count.is_multiple_of(PROBES) {
+            self.codes.resize(self.codes.len() + group_length, 0);
+        }
+        let (group, p) = (self.count / PROBES, self.count % PROBES);
+        let group = &mut self.codes[group * group_length..];
+        for (part, four) in group.chunks_exact_mut(GROUP_STEP).zip(codes.as_chunks::<4>().0) {
+            part[p * 4..p * 4 + 4].copy_from_slice(four);
+        }
+        for ((all, sixes), &terms) in self.terms.iter_mut().zip(&mut self.sixes).zip(terms) {
+            all.push(terms);
+            if p == 0 {
+                sixes.push(Six::EMPTY);
+            }
+            if let Some(six) = sixes.last_mut() {
+                six.base[p] = terms.base;
+                six.error[p] = terms.error;
+                six.rest[p] = terms.rest;
+                six.reciprocal[p] = 1.0 / terms.scale;
+                six.sums[p] = terms.sum;
+            }
+        }
+        self.count += 1;
+    }
+
+    /// A group's codes over the first `prefix` dimensions.
+    pub(super) fn group(&self, group: usize, prefix: usize) -> &[i8] {
+        &self.codes[group * (self.padded / 4 * GROUP_STEP)..][..prefix / 4 * GROUP_STEP]
+    }
+}
+
+/// Many probes packed for [`super::search_block`].
+pub struct ProbeBatch<'a> {
+    pub(super) basis: BasisId,
+    count: usize,
+    pub(super) wide: Packed,
+    narrow: Packed,
     pub(super) values: Vec<(&'a [f32], f64)>,
 }
 
@@ -186,6 +243,9 @@ impl<'a> ProbeBatch<'a> {
                 return Err(FaceError::OtherBasis);
             }
             batch.push(&probe.codes8, &probe.terms8, (&probe.values, probe.norm_sq));
+            if let Some((codes, terms)) = &probe.narrow {
+                batch.narrow.push(codes, terms);
+            }
         }
         Ok(batch)
     }
@@ -197,13 +257,14 @@ impl<'a> ProbeBatch<'a> {
     pub fn from_blocks(isa: Isa, basis: &Basis, blocks: &[FaceBlock<'a>]) -> Result<Self, FaceError> {
         let mut batch = Self::empty(basis);
         let slack = slack(basis);
-        let mut codes = vec![0i8; batch.padded];
-        let mut terms = vec![Terms::default(); batch.terms.len()];
+        let mut codes = vec![0i8; basis.padded()];
+        let mut terms = vec![Terms::default(); basis.padded().div_ceil(STEP)];
+        let (mut row, mut narrow) = (vec![0f64; basis.padded()], Quantised::new(basis.padded()));
         for block in blocks {
             if block.basis != basis.id() {
                 return Err(FaceError::OtherBasis);
             }
-            let last = batch.terms.len() - 1;
+            let last = terms.len() - 1;
             for entry in 0..block.rows() {
                 let tile = block.plane8.codes8(entry / ROWS, last);
                 for (four, part) in codes.as_chunks_mut::<4>().0.iter_mut().zip(tile.chunks_exact(TILE_STEP)) {
@@ -226,50 +287,47 @@ impl<'a> ProbeBatch<'a> {
                         sum: sums[step],
                     };
                 }
-                let row = block.originals.row(entry);
-                batch.push(&codes, &terms, (row, dot_f32::products(isa, row, row).1));
+                let values = block.originals.row(entry);
+                batch.push(&codes, &terms, (values, dot_f32::products(isa, values, values).1));
+                if narrow_pays(isa) {
+                    let scale = block.plane8.figures(entry, last).scale;
+                    for (value, &code) in row.iter_mut().zip(&codes) {
+                        *value = scale * f64::from(code);
+                    }
+                    narrow.narrow(&row);
+                    for (step, error) in narrow.errors.iter_mut().enumerate() {
+                        let figures = block.plane8.figures(entry, step);
+                        // What the stored codes leave out, and what the narrow ones leave out of those.
+                        *error += figures.error;
+                        narrow.rests[step] = figures.rest;
+                    }
+                    batch.narrow.push(&narrow.codes, &terms_of(&narrow, 1.0 + slack, slack));
+                }
             }
         }
         Ok(batch)
     }
 
     fn empty(basis: &Basis) -> Self {
+        let padded = basis.padded();
         Self {
             basis: basis.id(),
             count: 0,
-            padded: basis.padded(),
-            packed: Vec::new(),
-            terms: vec![Vec::new(); basis.padded().div_ceil(STEP)],
-            sixes: vec![Vec::new(); basis.padded().div_ceil(STEP)],
+            wide: Packed::empty(padded),
+            narrow: Packed::empty(padded),
             values: Vec::new(),
         }
     }
 
     fn push(&mut self, codes: &[i8], terms: &[Terms], values: (&'a [f32], f64)) {
-        let group_length = self.padded / 4 * GROUP_STEP;
-        if self.count.is_multiple_of(PROBES) {
-            self.packed.resize(self.packed.len() + group_length, 0);
-        }
-        let (group, p) = (self.count / PROBES, self.count % PROBES);
-        let group = &mut self.packed[group * group_length..];
-        for (part, four) in group.chunks_exact_mut(GROUP_STEP).zip(codes.as_chunks::<4>().0) {
-            part[p * 4..p * 4 + 4].copy_from_slice(four);
-        }
-        for ((all, sixes), &terms) in self.terms.iter_mut().zip(&mut self.sixes).zip(terms) {
-            all.push(terms);
-            if p == 0 {
-                sixes.push(Six::EMPTY);
-            }
-            if let Some(six) = sixes.last_mut() {
-                six.base[p] = terms.base;
-                six.error[p] = terms.error;
-                six.rest[p] = terms.rest;
-                six.reciprocal[p] = 1.0 / terms.scale;
-                six.sums[p] = terms.sum;
-            }
-        }
+        self.wide.push(codes, terms);
         self.values.push(values);
         self.count += 1;
+    }
+
+    /// The narrow codes, when every probe has them.
+    pub(super) fn narrow(&self) -> Option<&Packed> {
+        (self.narrow.count == self.count).then_some(&self.narrow)
     }
 
     /// Probes.
@@ -280,10 +338,5 @@ impl<'a> ProbeBatch<'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    /// A group's codes over the first `prefix` dimensions.
-    pub(super) fn group(&self, group: usize, prefix: usize) -> &[i8] {
-        &self.packed[group * (self.padded / 4 * GROUP_STEP)..][..prefix / 4 * GROUP_STEP]
     }
 }

@@ -62,7 +62,7 @@ pub fn tile_i4(
     match isa.level() {
         Level::Portable => portable(chunks, probe, start, out),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => x86::tile_avx2(chunks, probe, start, out),
+        Level::Avx2 => x86::tile_avx2(chunks, ahead, probe, start, out),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => x86::tile_avx512(chunks, ahead, probe, start, out),
         // The compiler makes NEON of the plain loop; memory is the limit.

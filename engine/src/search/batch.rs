@@ -323,7 +323,7 @@ impl<'m> Own<'m> {
             let (cosine_min, scratch) = (limits.cosine, &mut buffers.faces);
             let key = face::PlanKey { stripe: other.first_row / STRIPE_ROWS, basis: basis.id(), cosine_min };
             let plan = snapshot.face_plans().get(matcher.isa, key, basis, std::slice::from_ref(&column.block));
-            let step = plan.map_err(|e| face_error(&e))?.batch_step;
+            let step = plan.map_err(|e| face_error(&e))?.depth();
             face::search_block(matcher.isa, &batch, &column.block, cosine_min, step, &mut hits, scratch)
                 .map_err(|e| face_error(&e))?;
             for hit in hits {
