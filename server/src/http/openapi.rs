@@ -281,7 +281,6 @@ fn sources_example() -> Vec<SourceDocument> {
             source: "finger".to_owned(),
             finger: Some(2),
             reference_finger: None,
-            reference_finger: None,
             score: 7.5,
             llr: 14.25,
         },
