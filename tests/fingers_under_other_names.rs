@@ -12,7 +12,10 @@ const PEOPLE: u64 = 600;
 const EVERY: u64 = 20;
 
 /// How the second capture names its fingers; the code of the first capture to that of the second.
-const NAMES: [(&str, fn(u8) -> u8); 6] = [
+/// What a finger was enrolled as, by its true position.
+type Naming = fn(u8) -> u8;
+
+const NAMES: [(&str, Naming); 6] = [
     ("as they are", |code| code),
     ("hands exchanged", |code| if code > 5 { code - 5 } else { code + 5 }),
     ("shifted by one within each hand", |code| if code % 5 == 0 { code - 4 } else { code + 1 }),

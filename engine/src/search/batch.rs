@@ -167,7 +167,7 @@ fn screen_limits(
         }
         *limit = 1;
         // A small gallery is compared whole as declared: its tail cannot be estimated.
-        if !scores.is_empty() && !(way == 0 && rows <= 256.0) {
+        if !scores.is_empty() && (way != 0 || rows > 256.0) {
             let above = ((scores.len() as f64 * share) as usize).clamp(1, scores.len()) - 1;
             *limit = *scores.select_nth_unstable_by(above, |a, b| b.cmp(a)).1;
         }

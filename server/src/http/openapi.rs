@@ -277,13 +277,7 @@ pub(super) fn verify_example() -> VerifyBody {
 
 fn sources_example() -> Vec<SourceDocument> {
     vec![
-        SourceDocument {
-            source: "finger".to_owned(),
-            finger: Some(2),
-            reference_finger: None,
-            score: 7.5,
-            llr: 14.25,
-        },
+        SourceDocument { source: "finger".to_owned(), finger: Some(2), reference_finger: None, score: 7.5, llr: 14.25 },
         SourceDocument { source: "face".to_owned(), finger: None, reference_finger: None, score: 0.625, llr: 9.5 },
     ]
 }
