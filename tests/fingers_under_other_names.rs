@@ -11,10 +11,10 @@ const PEOPLE: u64 = 600;
 /// Every so many-th person comes a second time.
 const EVERY: u64 = 20;
 
-/// How the second capture names its fingers; the code of the first capture to that of the second.
-/// What a finger was enrolled as, by its true position.
+/// The code of a finger in the first capture to that in the second.
 type Naming = fn(u8) -> u8;
 
+/// How the second capture names its fingers.
 const NAMES: [(&str, Naming); 6] = [
     ("as they are", |code| code),
     ("hands exchanged", |code| if code > 5 { code - 5 } else { code + 5 }),
@@ -104,11 +104,20 @@ async fn the_search_of_all_pairs_finds_them_and_nobody_twice() {
         }
     }
 
-    // As declared, the search finds those whose names agree or are unknown, and misses the others.
-    let seen: Vec<String> = find(false, 2).iter().map(|p| name(p.candidate.row)).collect();
+    // As declared, the search finds those whose names agree or are unknown, and misses the others. Counted from the little
+    // finger the middle ones keep their names: these two are enough for some.
+    let of = |index: u64| NAMES[(index / EVERY) as usize % NAMES.len()].0;
+    let mut seen: Vec<String> = Vec::new();
+    for pair in find(false, 2) {
+        let (probe, found) = (name(pair.probe), name(pair.candidate.row));
+        assert!(planted.contains(&(probe, found.clone())), "{found} is nobody's second record");
+        if of(found[1..].parse().unwrap()) != "counted from the little finger" {
+            seen.push(found);
+        }
+    }
     let expected: Vec<String> = (0..PEOPLE)
         .filter(|index| index % EVERY == EVERY - 1)
-        .filter(|index| matches!(NAMES[(index / EVERY) as usize % NAMES.len()].0, "as they are" | "unknown"))
+        .filter(|index| matches!(of(*index), "as they are" | "unknown"))
         .map(|index| format!("P{index}"))
         .collect();
     assert_eq!(seen, expected);
