@@ -116,8 +116,8 @@ unsafe fn avx2_by_four<const N: usize>(weights: &[[i16; N]], values: [&[i16; N];
             // SAFETY: 16 elements from `at` on lie within arrays of N.
             let load = |from: &[i16; N]| unsafe { _mm256_loadu_si256(from.as_ptr().add(at).cast()) };
             let (w1, w2) = (load(one), load(two));
-            for k in 0..4 {
-                let v = load(values[k]);
+            for (k, values) in values.iter().enumerate() {
+                let v = load(values);
                 lanes[0][k] = _mm256_add_epi32(lanes[0][k], _mm256_madd_epi16(w1, v));
                 lanes[1][k] = _mm256_add_epi32(lanes[1][k], _mm256_madd_epi16(w2, v));
             }
