@@ -2,13 +2,14 @@
 //! those that came after the last flush. What the tail holds is what was enrolled, and damage to it is found and mended.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytemuck::cast_slice;
 use duynhat_engine::gallery::{Gallery, GalleryError, Prepared};
 use duynhat_engine::log::{Event, JournalReader};
 use duynhat_server::service::{
-    EnrolRequest, EraseRequest, EraseTarget, Folder, FolderError, Models, ReadOnly, Remake, Service, ServiceOptions,
-    gallery_dir, log_dir,
+    EnrolRequest, EraseRequest, EraseTarget, Folder, FolderError, MaintenanceOptions, Models, ReadOnly, Remake,
+    Service, ServiceOptions, gallery_dir, log_dir,
 };
 use duynhat_test_support::http::encounter;
 
@@ -196,4 +197,33 @@ async fn a_damaged_or_missing_tail_is_found_and_made_again_from_the_log() {
     Folder::open_and(&data, models.model, models.cohort, remake).unwrap().close().unwrap();
     compare(&data, PEOPLE, None);
     assert_eq!(filed(&data), (PEOPLE, last_position(&data) + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_the_tail_is_found_while_the_server_runs() {
+    let data = tempfile::tempdir().unwrap();
+    let service = open(data.path()).unwrap();
+    enrol(&service, 0..PEOPLE).await;
+    service.close().await;
+    drop(service);
+    let service = open(data.path()).unwrap();
+    // Laid out again in memory: no search reads the file any more.
+    enrol(&service, PEOPLE..PEOPLE + 40).await;
+    service.look_after(MaintenanceOptions { verify_bytes_per_s: 1 << 40, ..MaintenanceOptions::default() }).unwrap();
+    let (waited, mut damaged) = (Instant::now(), Vec::new());
+    while service.damage().is_empty() {
+        assert!(waited.elapsed() < Duration::from_secs(120), "nothing was found");
+        // On a slow machine a flush may put another one in its place first.
+        if let Some(tail) = tails(data.path()).pop().filter(|tail| !damaged.contains(tail)) {
+            let bytes = std::fs::read(&tail).unwrap();
+            let at = bytes.len() - 65;
+            let file = std::fs::OpenOptions::new().write(true).open(&tail).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, &[bytes[at] ^ 1], at as u64).unwrap();
+            damaged.push(tail);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let found = service.damage();
+    assert!(damaged.iter().any(|tail| found[0].contains(&*tail.to_string_lossy())), "{found:?}");
+    service.close().await;
 }

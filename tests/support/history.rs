@@ -19,18 +19,29 @@ pub struct Seen {
     pub document: CheckDocument,
 }
 
+/// What a single station says when strangers never resemble each other and people always themselves: the first check of a
+/// person is clear, every later one a duplicate of exactly those before it.
+pub fn plain(_position: u64, _person: u64, before: &[u64]) -> (Outcome, Vec<u64>) {
+    (if before.is_empty() { Outcome::Clear } else { Outcome::Duplicate }, before.to_vec())
+}
+
 /// Explains a history by the order of positions.
 ///
 /// - No position is given twice.
 /// - Real time: whoever was answered before another one asked has the lower position.
 /// - Each answer is the one that a single station would have given, serving one check after the other in the order of
-///   positions: the first of a person is clear, every later one a duplicate of exactly those before it.
+///   positions. What that would have been `alone` says, given a position, the person and the positions of the person before
+///   it: the decision and the candidates' positions, ascending.
 ///
 /// `earlier` are submissions in the log whose clients got no answer, as (position, person).
 ///
 /// # Errors
 /// The first thing that no order explains.
-pub fn explain(seen: &[Seen], earlier: &[(u64, u64)]) -> Result<(), String> {
+pub fn explain(
+    seen: &[Seen],
+    earlier: &[(u64, u64)],
+    alone: impl Fn(u64, u64, &[u64]) -> (Outcome, Vec<u64>),
+) -> Result<(), String> {
     let mut by_position: BTreeMap<u64, (u64, Option<&Seen>)> =
         earlier.iter().map(|(position, person)| (*position, (*person, None))).collect();
     for one in seen {
@@ -59,11 +70,11 @@ pub fn explain(seen: &[Seen], earlier: &[(u64, u64)]) -> Result<(), String> {
         if let Some(one) = one {
             let mut candidates: Vec<u64> = one.document.candidates.iter().map(|c| c.position).collect();
             candidates.sort_unstable();
-            let expected = if before.is_empty() { Outcome::Clear } else { Outcome::Duplicate };
-            if one.document.decision != Some(expected) || candidates != *before {
+            let (expected, others) = alone(position, person, before);
+            if one.document.decision != Some(expected) || candidates != others {
                 return Err(format!(
                     "person {person} at {position}: {:?} with candidates at {candidates:?}; a single station would \
-                     have said {expected:?} with {before:?}",
+                     have said {expected:?} with {others:?}",
                     one.document.decision
                 ));
             }

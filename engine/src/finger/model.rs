@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 use super::compare::{FEATURES, ScoreWeights};
 use super::cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};
 use super::features::{Code, FingerFeatures};
-use crate::kernel::project::project;
+use crate::kernel::project::{project, project_many};
 use crate::kernel::{Isa, Vectorized, vectorize};
 use crate::template::{FingerTemplate, Minutia};
 
@@ -247,14 +247,24 @@ impl Model {
     pub(crate) fn features_unchecked(&self, minutiae: &[Minutia]) -> FingerFeatures {
         let mut raw = Vec::with_capacity(minutiae.len());
         vectorize(Isa::active(), Neighbourhoods { minutiae, raw: &mut raw });
-        let codes = raw.iter().map(|raw| self.code(raw)).collect();
-        FingerFeatures::new(minutiae.to_vec(), codes)
+        FingerFeatures::new(minutiae.to_vec(), self.codes(&raw))
+    }
+
+    fn codes(&self, raw: &[Raw]) -> Vec<Code> {
+        let wide: Vec<[i16; RAW_DIMENSIONS]> = raw.iter().map(|raw| raw.map(i16::from)).collect();
+        let mut sums = vec![0i32; CODE_BITS * raw.len()];
+        project_many(Isa::active(), &self.weights, &wide, &mut sums);
+        sums.chunks_exact(CODE_BITS).map(|sums| self.code_of(sums)).collect()
     }
 
     pub(crate) fn code(&self, raw: &Raw) -> Code {
         let wide: [i16; RAW_DIMENSIONS] = raw.map(i16::from);
         let mut sums = [0i32; CODE_BITS];
         project(Isa::active(), &self.weights, &wide, &mut sums);
+        self.code_of(&sums)
+    }
+
+    fn code_of(&self, sums: &[i32]) -> Code {
         let mut code = [0u64; 4];
         for (bit, (sum, threshold)) in sums.iter().zip(&self.thresholds).enumerate() {
             code[bit / 64] |= u64::from(sum > threshold) << (bit % 64);

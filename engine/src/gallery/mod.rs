@@ -228,6 +228,23 @@ impl Gallery {
         models.map(Some).map_err(|what| GalleryError::corrupt(&dir.join("MANIFEST"), 16, what))
     }
 
+    /// Reads the tail of the gallery in a folder, beside its writer, and compares it with its checksums; returns its bytes.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn verify_tail_in(dir: &Path) -> Result<u64, GalleryError> {
+        let disk = storage::Disk;
+        for _ in 0..OPEN_TRIES {
+            let Some(manifest) = files::read_manifest(&disk, dir)?.filter(|m| m.tail_rows > 0) else { return Ok(0) };
+            match tail::verify(&disk, dir, manifest.tail) {
+                // Another one has taken its place since.
+                Err(GalleryError::Missing { .. }) => {}
+                verified => return verified,
+            }
+        }
+        Ok(0)
+    }
+
     /// The files that make the gallery in a folder, relative to it, to be copied while it grows: what the manifest names,
     /// directories as they were read, columns up to the length that those record. Empty when nothing is there.
     ///

@@ -122,12 +122,7 @@ pub(super) fn open(
     rows: std::ops::Range<u64>,
 ) -> Result<Opened, GalleryError> {
     let path = path(gallery_dir, number);
-    let file = storage.open(&path, Open::Read).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => GalleryError::Missing { path: path.clone() },
-        _ => GalleryError::io(&path, e),
-    })?;
-    let length = file.len().map_err(|e| GalleryError::io(&path, e))?;
-    let map = Map::new(&*file, length).map_err(|e| GalleryError::io(&path, e))?;
+    let map = map(storage, &path)?;
     let (index, start) = index(&path, map.bytes())?;
     if index.gallery != gallery {
         return Err(GalleryError::Foreign { path });
@@ -160,6 +155,32 @@ pub(super) fn open(
         return Err(GalleryError::corrupt(&path, HEADER as u64, what));
     }
     Ok((pieces, partial))
+}
+
+/// Reads a tail and compares it with its checksums; returns its bytes.
+pub(super) fn verify(storage: &dyn Storage, gallery_dir: &Path, number: u64) -> Result<u64, GalleryError> {
+    let path = path(gallery_dir, number);
+    let map = map(storage, &path)?;
+    let bytes = map.bytes();
+    let (index, start) = index(&path, bytes)?;
+    for column in index.blocks.iter().flat_map(|b| &b.columns) {
+        let offset = start.saturating_add(column.offset);
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let payload = bytes.get(at..at.saturating_add(column.len as usize));
+        if payload.map(crc32c::crc32c) != Some(column.crc) {
+            return Err(GalleryError::corrupt(&path, offset, "the block's checksum is wrong"));
+        }
+    }
+    Ok(bytes.len() as u64)
+}
+
+fn map(storage: &dyn Storage, path: &Path) -> Result<Map, GalleryError> {
+    let file = storage.open(path, Open::Read).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => GalleryError::Missing { path: path.to_owned() },
+        _ => GalleryError::io(path, e),
+    })?;
+    let length = file.len().map_err(|e| GalleryError::io(path, e))?;
+    Map::new(&*file, length).map_err(|e| GalleryError::io(path, e))
 }
 
 /// The index, and where the payloads begin.

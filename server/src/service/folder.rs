@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duynhat_engine::finger::{Cohort, Model};
+use duynhat_engine::finger::{COHORT_WEIGHTS, Cohort, Model};
 use duynhat_engine::gallery::{FolderLock, Gallery, GalleryError, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
 use duynhat_engine::log::{
@@ -369,14 +369,16 @@ impl ReadOnly {
     }
 }
 
-/// The cohort in force at a position: as the registry says where it has come so far, else as the log says.
+/// The cohort in force at a position: as the registry says when it is sound and has come so far, else as the log says. A
+/// damaged registry is nobody's reason to fail here: whoever opens the folder to write makes it anew.
 fn cohort_before(dir: &Path, position: u64, model: &Model, shipped: &Cohort) -> Result<Cohort, FolderError> {
-    let path = registry_path(dir);
-    if position > 1 && path.exists() {
-        let registry = Registry::open_read_only(&path)?;
-        if registry.applied()? + 1 >= position {
-            let weights = registry.cohort_before(position)?;
-            return Ok(weights.map_or_else(|| shipped.clone(), |weights| Cohort::frozen(model, weights)));
+    if position > 1 {
+        match cohort_of_registry(dir, position) {
+            Ok(Some(weights)) => {
+                return Ok(weights.map_or_else(|| shipped.clone(), |weights| Cohort::frozen(model, weights)));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the registry can't be read; the cohort is read from the log"),
         }
     }
     let mut cohort = shipped.clone();
@@ -386,6 +388,27 @@ fn cohort_before(dir: &Path, position: u64, model: &Model, shipped: &Cohort) -> 
         }
     }
     Ok(cohort)
+}
+
+/// What the registry says of the cohort in force at a position; `None` when it has not come so far or can't be trusted: its
+/// pages carry no checksum, so it is compared with that of its file, or, beside a writer, with the digest of its rows.
+fn cohort_of_registry(dir: &Path, position: u64) -> Result<Option<Option<[f32; COHORT_WEIGHTS]>>, FolderError> {
+    let path = registry_path(dir);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let closed_in_order = match FileSum::read(&sum_path(dir)) {
+        Some(sum) => sum == FileSum::of(&path)?,
+        None => false,
+    };
+    let registry = Registry::open_read_only(&path)?;
+    if !closed_in_order {
+        registry.verify()?;
+    }
+    if registry.applied()? + 1 < position {
+        return Ok(None);
+    }
+    Ok(Some(registry.cohort_before(position)?))
 }
 
 fn check_created(logs: &Path, model: &Model) -> Result<[u8; 16], FolderError> {

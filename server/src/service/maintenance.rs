@@ -8,12 +8,13 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use duynhat_engine::gallery::Gallery;
 use duynhat_engine::log::segment;
 use duynhat_engine::storage::key_in_use;
 
 use super::erasure::{carry_out, is_due};
 use super::writer::{Command, internal};
-use super::{Service, ServiceError, Shared, log_dir, registry_path};
+use super::{Service, ServiceError, Shared, gallery_dir, log_dir, registry_path};
 use crate::backup::{self, MakeOptions};
 use crate::registry::Registry;
 
@@ -131,7 +132,7 @@ fn back_up(shared: &Shared, dir: &Path, every: Duration) -> Duration {
     }
 }
 
-/// One round after the other: the closed segments, the blocks, the registry.
+/// One round after the other: the closed segments, the blocks, the tail, the registry.
 #[derive(Default)]
 struct Verification {
     /// The closed segment that is next, by first position.
@@ -146,6 +147,7 @@ enum Stage {
     #[default]
     Segments,
     Blocks,
+    Tail,
     Registry,
 }
 
@@ -155,6 +157,7 @@ impl Verification {
         let found = match self.stage {
             Stage::Segments => self.segment(shared),
             Stage::Blocks => self.block(shared),
+            Stage::Tail => self.tail(shared),
             Stage::Registry => self.registry(shared),
         };
         let bytes = found.unwrap_or_else(|what| {
@@ -183,11 +186,17 @@ impl Verification {
     fn block(&mut self, shared: &Shared) -> Result<u64, String> {
         let snapshot = shared.published.load_full();
         let Some(block) = snapshot.block(self.block) else {
-            self.stage = Stage::Registry;
+            self.stage = Stage::Tail;
             return Ok(1);
         };
         self.block += 1;
         block.verify_again().map_err(|e| e.to_string())
+    }
+
+    /// The partial block as it lies in its file; in memory it is another copy.
+    fn tail(&mut self, shared: &Shared) -> Result<u64, String> {
+        self.stage = Stage::Registry;
+        Gallery::verify_tail_in(&gallery_dir(&shared.dir)).map_err(|e| e.to_string())
     }
 
     fn registry(&mut self, shared: &Shared) -> Result<u64, String> {
