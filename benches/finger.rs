@@ -1,7 +1,7 @@
 //! What does a fingerprint cost at enrolment, and how many comparisons does one core make a second?
 //!
 //! Synthetic people of seed 1, right index fingers, the shipped model: as they come, and those with 28 to 42 minutiae in
-//! both impressions (35 on average, as `internals/matcher` quotes). `describe`: one element is one print. `compare`:
+//! both impressions. `describe`: one element is one print. `compare`:
 //! one element is one comparison; mated pairs are two impressions of one finger, non-mated ones of different people. `read` is
 //! the same work in bytes of reference prints.
 #![allow(missing_docs)]
