@@ -31,7 +31,7 @@ pub struct BatchOptions {
     /// Pairs of faces from this cosine on are compared.
     pub cosine_min: f32,
     /// Looks for exchanged hands and for fingers under any other name too. Each screened finger then meets all columns, ten
-    /// instead of one: about ten times the work.
+    /// instead of one.
     pub cross_position: bool,
 }
 

@@ -41,8 +41,8 @@ pub struct IdentifyArgs {
     /// At most this many candidates a probe.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub candidates_max: usize,
-    /// Look for the probe's fingers under any name: for positions that are not known or not to be believed. Takes about
-    /// five times the time.
+    /// Look for the probe's fingers under any name: for positions that are not known or not to be believed. The
+    /// screen does five times the work.
     #[arg(long)]
     pub cross_position: bool,
     /// Embeddings: a `.npy` array of 32-bit floats, one probe a row.

@@ -107,7 +107,7 @@ pub struct IdentifyBody {
     #[schema(example = 20, minimum = 1, maximum = 1000)]
     pub candidates_max: Option<u32>,
     /// Whether fingers are looked for under any name, for positions that are not known or not to be believed; `false` when
-    /// absent. Costs about five times the time.
+    /// absent. The screen does five times the work.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = true)]
     pub cross_position: Option<bool>,
