@@ -170,7 +170,7 @@ struct Own<'m> {
 struct Buffers {
     scratch: ScreenScratch,
     faces: face::Scratch,
-    comparer: Comparer,
+    comparer: Comparer<'static>,
     scores: Vec<u16>,
     best: Vec<u32>,
     /// Row by row of the probes, each with all rows of the other block.

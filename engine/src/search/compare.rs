@@ -2,7 +2,7 @@
 
 use super::probe::ProbeFinger;
 use super::screen::{columns_of, swapped_columns_of};
-use super::{Candidate, FaceScore, FingerScore, Hands, Matcher, Probe};
+use super::{Candidate, FaceScore, FingerScore, Hands, Matcher, Memory, Probe};
 use crate::face;
 use crate::finger::{Scratch, compare, evidence, normalise};
 use crate::gallery::{Block, GalleryError, Snapshot};
@@ -13,11 +13,17 @@ const SWAPPED_FIRST: usize = 2;
 
 /// Buffers of one thread.
 #[derive(Default)]
-pub(super) struct Comparer {
+pub(super) struct Comparer<'s> {
     scratch: Scratch,
+    memory: Option<&'s Memory>,
 }
 
-impl Comparer {
+impl<'s> Comparer<'s> {
+    /// With what earlier searches have compared.
+    pub fn with(memory: Option<&'s Memory>) -> Self {
+        Self { scratch: Scratch::default(), memory }
+    }
+
     /// All fingers and faces that the row shares with the probe; the best over impressions and shots.
     pub fn compare(
         &mut self,
@@ -86,36 +92,19 @@ impl Comparer {
         let mut found: Vec<FingerScore> = Vec::new();
         for finger in fingers {
             let position = finger.position;
-            let columns = match hands {
-                Hands::AsDeclared => columns_of(position),
-                Hands::Swapped => swapped_columns_of(position).into_iter().collect(),
-            };
-            let mut best: Option<FingerScore> = None;
-            let mut compared = 0u16;
-            for column in columns {
-                let Some(prints) = block.prints(column)? else { continue };
-                for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
-                    let comparison = compare(&finger.compare, stored.view, &mut self.scratch);
-                    let score = normalise(comparison.score, finger.cohort, stored.cohort);
-                    compared = compared.saturating_add(1);
-                    if best.is_none_or(|b| score > b.score) {
-                        let evidence = finger.evidence.min(evidence(stored.view.minutiae()));
-                        let own = finger.extractor.as_str();
-                        let llr = matcher.calibration.llr_at(score, own, stored.extractor, evidence, position);
-                        best = Some(FingerScore {
-                            position,
-                            score,
-                            llr: llr.llr,
-                            matched: comparison.matched,
-                            calibrated: llr.calibrated,
-                            curve: llr.curve,
-                            compared: 0,
-                        });
+            let row = block.first_row + u64::from(within);
+            let best = match self.memory.and_then(|memory| memory.get(row, finger.number, hands)) {
+                Some(remembered) => remembered,
+                None => {
+                    let best = self.finger(matcher, block, within, finger, hands)?;
+                    if let Some(memory) = self.memory {
+                        memory.put(row, finger.number, hands, best);
                     }
+                    best
                 }
-            }
-            let Some(mut best) = best else { continue };
-            best.compared = compared;
+            };
+            let Some(best) = best else { continue };
+            let compared = best.compared;
             // Several impressions of one finger are one source.
             let known = position != FingerPosition::UNKNOWN;
             match found.iter_mut().find(|f| known && f.position == position) {
@@ -130,5 +119,46 @@ impl Comparer {
             }
         }
         Ok(found)
+    }
+
+    /// One of the probe's prints against the row's of that finger, best over impressions.
+    fn finger(
+        &mut self,
+        matcher: Matcher<'_>,
+        block: &Block,
+        within: u8,
+        finger: &ProbeFinger<'_>,
+        hands: Hands,
+    ) -> Result<Option<FingerScore>, GalleryError> {
+        let position = finger.position;
+        let columns = match hands {
+            Hands::AsDeclared => columns_of(position),
+            Hands::Swapped => swapped_columns_of(position).into_iter().collect(),
+        };
+        let mut best: Option<FingerScore> = None;
+        let mut compared = 0u16;
+        for column in columns {
+            let Some(prints) = block.prints(column)? else { continue };
+            for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
+                let comparison = compare(&finger.compare, stored.view, &mut self.scratch);
+                let score = normalise(comparison.score, finger.cohort, stored.cohort);
+                compared = compared.saturating_add(1);
+                if best.is_none_or(|b| score > b.score) {
+                    let evidence = finger.evidence.min(evidence(stored.view.minutiae()));
+                    let own = finger.extractor.as_str();
+                    let llr = matcher.calibration.llr_at(score, own, stored.extractor, evidence, position);
+                    best = Some(FingerScore {
+                        position,
+                        score,
+                        llr: llr.llr,
+                        matched: comparison.matched,
+                        calibrated: llr.calibrated,
+                        curve: llr.curve,
+                        compared: 0,
+                    });
+                }
+            }
+        }
+        Ok(best.map(|best| FingerScore { compared, ..best }))
     }
 }

@@ -119,7 +119,8 @@ impl Teller {
         let kind = if c.claimed {
             self.say("the claimed record", "hồ sơ đã khai")
         } else {
-            self.say("another person's record", "bản ghi của người khác")
+            // Whose it is, is what the decision says.
+            self.say("under another identity", "thuộc danh tính khác")
         };
         let head = match self.language {
             Language::En => {
@@ -147,7 +148,10 @@ impl Teller {
             let name = self.source(source);
             let pad = " ".repeat(width - name.chars().count());
             let says = if left_out(c, source) {
-                self.say("left out: it speaks against, the rest for", "không tính: trái ngược với phần còn lại")
+                self.say(
+                    "not counted: it disagrees, and may not hide what the rest shows",
+                    "không tính: trái ngược, nhưng không được che lấp phần còn lại",
+                )
             } else {
                 self.verdict_of(source.llr)
             };
@@ -208,7 +212,7 @@ impl Teller {
             }
             (Language::En, _) if c.score >= t.duplicate => format!(
                 "   It reaches the duplicate threshold, but without its strongest source only {rest} is left. One source \
-                 alone never makes a duplicate: people must look."
+                 alone never makes a duplicate: an officer must look."
             ),
             (Language::Vi, _) if c.score >= t.duplicate => format!(
                 "   Điểm đạt mức trùng, nhưng khi bỏ nguồn mạnh nhất chỉ còn {rest}. Một nguồn riêng lẻ không đủ để kết luận \
@@ -253,14 +257,14 @@ impl Teller {
             Language::En => format!(
                 "\nThe thresholds: among {n}, at most one search in {duplicate} may call an innocent person a \
                  duplicate, and at most one in {review} may send one to review. For everything this capture holds that \
-                 means {d} and {r}. Somebody else's record may pass for the claimed one in one comparison of {claim}, \
-                 which means {c}. The more records there are, the higher the first two."
+                 means {d} and {r}. When a record is claimed, at most one comparison in {claim} may take somebody \
+                 else's record for the applicant's, which means {c}. The more records there are, the higher the first two."
             ),
             Language::Vi => format!(
                 "\nCác mức: với {n}, nhiều nhất một trong {duplicate} lần tra cứu được phép kết luận nhầm là trùng, \
                  và nhiều nhất một trong {review} lần được phép đưa nhầm sang xem xét. Với toàn bộ dữ liệu của lần thu nhận \
-                 này, hai mức đó là {d} và {r}. Hồ sơ của người khác được phép lọt qua như hồ sơ đã khai một trong {claim} \
-                 lần so sánh, tức là mức {c}. Càng nhiều bản ghi, hai mức đầu càng cao."
+                 này, hai mức đó là {d} và {r}. Khi có khai hồ sơ, nhiều nhất một trong {claim} lần so sánh được phép coi nhầm hồ sơ của \
+                 người khác là của người đề nghị, tức là mức {c}. Càng nhiều bản ghi, hai mức đầu càng cao."
             ),
         };
         self.line(&text);
@@ -332,9 +336,10 @@ impl Teller {
                 "MISMATCH. The claimed identity is not the applicant's.",
                 "KHÔNG KHỚP. Danh tính đã khai không phải của người đề nghị.",
             ),
-            Outcome::Review => {
-                ("REVIEW. People must look before it goes on.", "CẦN XEM XÉT. Cán bộ phải xem xét trước.")
-            }
+            Outcome::Review => (
+                "REVIEW. An officer must examine it before it goes on.",
+                "CẦN XEM XÉT. Cán bộ phải xem xét trước khi làm tiếp.",
+            ),
             Outcome::Recapture => (
                 "RECAPTURE. The capture is not good enough to decide on; nothing was kept for searching.",
                 "THU NHẬN LẠI. Dữ liệu thu nhận chưa đủ tốt để kết luận; không lưu để tra cứu.",
@@ -425,10 +430,10 @@ impl Teller {
             }
             (Language::Vi, 0, _) => "Mức giống nhau này không cho biết là phải hay không phải.".into(),
             (Language::Vi, _, true) => format!(
-                "Mức giống nhau này dễ gặp ở hai lần thu nhận của cùng một người hơn {word} lần so với ở hai người khác nhau."
+                "Mức giống nhau này dễ gặp ở hai lần thu nhận của cùng một người, gấp hơn {word} lần so với ở hai người khác nhau."
             ),
             (Language::Vi, _, false) => format!(
-                "Mức này dễ gặp ở hai người khác nhau hơn {word} lần so với ở hai lần thu nhận của cùng một người."
+                "Mức này dễ gặp ở hai người khác nhau, gấp hơn {word} lần so với ở hai lần thu nhận của cùng một người."
             ),
         }
     }
