@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duynhat_datasets::{EncounterSettings, People, frauds};
-use duynhat_engine::template::{Biometrics, FingerPosition, LegalReason, MissingReason, Outcome, Purpose};
+use duynhat_engine::template::{Biometrics, FingerPosition, FingerRule, LegalReason, MissingReason, Outcome, Purpose};
 
 use super::population::Population;
 use super::searches::STRANGERS;
@@ -186,7 +186,9 @@ impl Applicant {
                 (people.person(victim).encounter(shot, &own), purpose, Some(victim))
             }
             Kind::Innocent(purpose) => {
-                let fingers = if purpose.needs_fingers() { own.fingers.clone() } else { Vec::new() };
+                // A phone has no finger scanner; stations have.
+                let none = purpose.finger_rule() == FingerRule::None;
+                let fingers = if none { Vec::new() } else { own.fingers.clone() };
                 let settings = EncounterSettings { fingers, ..own };
                 (people.person(stranger).encounter(shot, &settings), purpose, None)
             }
