@@ -54,7 +54,15 @@ fn a_synthetic_run_prints_one_document_with_the_promised_keys() {
     assert!((0.0..=0.5).contains(&predicted), "{predicted}");
     let report = std::fs::read_to_string(out.path().join("report.html")).unwrap();
     assert!(report.contains("<svg") && report.contains("hands_swapped"), "the plots and the frauds are in the report");
-    assert!(out.path().join("figures.json").exists());
+    let mut figures = std::fs::read(out.path().join("figures.json")).unwrap();
+    let figures = simd_json::to_owned_value(&mut figures).unwrap();
+    let answers = figures.get_array("answers").unwrap();
+    let innocents: Vec<_> =
+        answers.iter().filter(|a| a.get_str("kind").is_some_and(|kind| kind.starts_with("innocent_"))).collect();
+    assert_eq!(innocents.len(), 5, "a first card, exchange, re-issue and accounts of both levels");
+    for answer in innocents {
+        assert_eq!(number(answer.get("right").unwrap(), "hits"), number(answer, "asked"), "{answer:?}");
+    }
 }
 
 #[test]
