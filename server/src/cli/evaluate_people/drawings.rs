@@ -14,6 +14,34 @@ pub struct Curve {
 
 /// Lowest rate that is drawn.
 const RATE_MIN: f64 = 1e-4;
+/// Letters, in pixels.
+const LETTERS: u32 = 15;
+/// Colours that the colour-blind tell apart and that show on white (Okabe and Ito, and two greys).
+const COLOURS: [RGBColor; 9] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 0, 0),
+    RGBColor(110, 110, 110),
+    RGBColor(170, 170, 170),
+];
+
+fn colour_of(curve: usize) -> RGBColor {
+    COLOURS[curve % COLOURS.len()]
+}
+
+/// `1 %`, `0.01 %`.
+fn percent(rate: &f64) -> String {
+    format!("{} %", (rate * 1e8).round() / 1e6)
+}
+
+/// `1,000`.
+fn whole(count: &f64) -> String {
+    crate::cli::grouped(count.round().max(0.0) as u64)
+}
 
 /// The trade-off of two lists of scores: of all thresholds, the false positive and the false negative rate.
 pub fn det(name: &str, mates: &[f64], strangers: &[f64]) -> Curve {
@@ -46,18 +74,19 @@ pub fn det_plot(curves: &[Curve], x: &str, y: &str) -> anyhow::Result<String> {
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
             .x_label_area_size(44)
-            .y_label_area_size(64)
+            .y_label_area_size(76)
             .build_cartesian_2d((RATE_MIN..1f64).log_scale(), (RATE_MIN..1f64).log_scale())?;
         chart
             .configure_mesh()
             .light_line_style(BLACK.mix(0.04))
             .x_desc(x)
             .y_desc(y)
-            .x_label_formatter(&|v| format!("{v:.0e}"))
-            .y_label_formatter(&|v| format!("{v:.0e}"))
+            .label_style(("sans-serif", LETTERS))
+            .x_label_formatter(&percent)
+            .y_label_formatter(&percent)
             .draw()?;
         for (k, curve) in curves.iter().enumerate() {
-            let colour = Palette99::pick(k).to_rgba();
+            let colour = colour_of(k);
             let points = curve.points.iter().map(|(x, y)| (x.max(RATE_MIN), y.max(RATE_MIN)));
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
@@ -66,6 +95,7 @@ pub fn det_plot(curves: &[Curve], x: &str, y: &str) -> anyhow::Result<String> {
         }
         chart
             .configure_series_labels()
+            .label_font(("sans-serif", LETTERS))
             .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
@@ -92,22 +122,23 @@ pub fn size_plot(sizes: &[SizeFigures]) -> anyhow::Result<String> {
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
             .x_label_area_size(44)
-            .y_label_area_size(64)
+            .y_label_area_size(76)
             .build_cartesian_2d((500f64..2e6).log_scale(), (target / 20.0..target * 20.0).log_scale())?;
         chart
             .configure_mesh()
             .light_line_style(BLACK.mix(0.04))
             .x_desc("people in the gallery")
             .y_desc("FPIR at the threshold predicted for this size")
-            .x_label_formatter(&|v| format!("{v:.0e}"))
-            .y_label_formatter(&|v| format!("{v:.0e}"))
+            .label_style(("sans-serif", LETTERS))
+            .x_label_formatter(&whole)
+            .y_label_formatter(&percent)
             .draw()?;
         for (factor, width) in [(0.5, 1), (1.0, 2), (2.0, 1)] {
             let line = [(500.0, target * factor), (2e6, target * factor)];
             chart.draw_series(LineSeries::new(line, BLACK.mix(0.5).stroke_width(width)))?;
         }
         for (k, name) in names.iter().enumerate() {
-            let colour = Palette99::pick(k).to_rgba();
+            let colour = colour_of(k);
             // Beside each other, lest the bars hide one another.
             let aside = 1.0 + 0.05 * k as f64;
             let measured =
@@ -124,6 +155,7 @@ pub fn size_plot(sizes: &[SizeFigures]) -> anyhow::Result<String> {
         }
         chart
             .configure_series_labels()
+            .label_font(("sans-serif", LETTERS))
             .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
