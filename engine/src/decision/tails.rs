@@ -110,7 +110,7 @@ impl Sources {
         model: Option<&str>,
     ) -> Self {
         let mut exchangeable = false;
-        let curve = |position| {
+        let curve = |position: FingerPosition| {
             exchangeable |= position != FingerPosition::UNKNOWN;
             calibration.curve_number(extractor, extractor, position)
         };
