@@ -1,5 +1,6 @@
 //! Predicted false positives are the measured ones: the fused scores of synthetic strangers against the computed tail,
-//! for one, two and four fingers, as pairs and as whole searches.
+//! for one, two and four fingers, as pairs and as whole searches. As in a search, the hands may be exchanged: what says more
+//! counts.
 //!
 //! `DUYNHAT_PEOPLE=4000 cargo test --release -p duynhat-tests --test thresholds_hold -- --nocapture` (`just thresholds`)
 //! does the same with more people and prints the table of `docs/src/concepts/decisions.md`.
@@ -7,6 +8,7 @@
 use duynhat_datasets::{EncounterSettings, People, Settings};
 use duynhat_engine::decision::{Sources, Tails, fmr_of, fuse};
 use duynhat_engine::face::FaceCalibration;
+use duynhat_engine::finger::cascade::other_hand;
 use duynhat_engine::finger::{
     Calibration, Cohort, CohortStatistics, CompareProbe, FingerFeatures, Model, Scratch, compare, evidence, normalise,
 };
@@ -62,35 +64,50 @@ fn strangers_reach_a_score_as_often_as_predicted() {
             let prepared: Vec<_> =
                 probe.iter().map(|print| print.as_ref().map(|p| CompareProbe::new(model, p.features.view()))).collect();
             for reference in &references {
-                let mut fingers = Vec::new();
-                for (slot, code) in FINGERS.iter().enumerate() {
-                    let (Some(own), Some(compare_probe), Some(other)) =
-                        (&probe[slot], &prepared[slot], &reference[slot])
-                    else {
-                        continue;
-                    };
-                    let comparison = compare(compare_probe, other.features.view(), scratch);
-                    let score = normalise(comparison.score, own.cohort, other.cohort);
-                    let least = own.evidence.min(other.evidence);
-                    let position = FingerPosition::new(*code).expect("a finger");
-                    let llr = calibration.llr_at(score, &own.extractor, &other.extractor, least, position);
-                    fingers.push(FingerScore {
-                        position,
-                        reference: position,
-                        score,
-                        llr: llr.llr,
-                        matched: comparison.matched,
-                        calibrated: llr.calibrated,
-                        curve: llr.curve,
-                        compared: 1,
-                    });
-                }
+                let mut fingers = |hands: Hands| -> Vec<FingerScore> {
+                    let mut found = Vec::new();
+                    for (slot, code) in FINGERS.iter().enumerate() {
+                        let position = FingerPosition::new(*code).expect("a finger");
+                        let theirs = match hands {
+                            Hands::AsDeclared => position,
+                            Hands::Swapped => other_hand(position),
+                        };
+                        let theirs = FINGERS.iter().position(|code| *code == theirs.code()).expect("both hands");
+                        let (Some(own), Some(compare_probe), Some(other)) =
+                            (&probe[slot], &prepared[slot], &reference[theirs])
+                        else {
+                            continue;
+                        };
+                        let comparison = compare(compare_probe, other.features.view(), scratch);
+                        let score = normalise(comparison.score, own.cohort, other.cohort);
+                        let least = own.evidence.min(other.evidence);
+                        let llr = calibration.llr_at(score, &own.extractor, &other.extractor, least, position);
+                        found.push(FingerScore {
+                            position,
+                            reference: FingerPosition::new(FINGERS[theirs]).expect("a finger"),
+                            score,
+                            llr: llr.llr,
+                            matched: comparison.matched,
+                            calibrated: llr.calibrated,
+                            curve: llr.curve,
+                            compared: 1,
+                        });
+                    }
+                    found
+                };
+                let (declared, swapped) = (fingers(Hands::AsDeclared), fingers(Hands::Swapped));
                 for (out, hand) in out.iter_mut().zip(HANDS) {
-                    let fingers: Vec<_> =
-                        fingers.iter().filter(|f| hand.contains(&f.position.code())).copied().collect();
+                    let of = |fingers: &[FingerScore]| -> Vec<FingerScore> {
+                        fingers.iter().filter(|f| hand.contains(&f.position.code())).copied().collect()
+                    };
+                    let sum = |fingers: &[FingerScore]| fingers.iter().map(|f| f.llr).sum::<f32>();
+                    let (mut hands, mut fingers) = (Hands::AsDeclared, of(&declared));
+                    let exchanged = of(&swapped);
+                    if sum(&exchanged) > sum(&fingers).max(0.0) {
+                        (hands, fingers) = (Hands::Swapped, exchanged);
+                    }
                     let whole = fingers.len() == hand.len();
-                    let candidate =
-                        Candidate { row: 0, hands: Hands::AsDeclared, screened: true, fingers, faces: Vec::new() };
+                    let candidate = Candidate { row: 0, hands, screened: true, fingers, faces: Vec::new() };
                     out.push(if whole { fuse(&candidate, &tails).score } else { f32::MIN });
                 }
             }

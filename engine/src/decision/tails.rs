@@ -10,7 +10,9 @@
 //! 3. Fingers of two people are not independent (two people with many minutiae resemble each other a little at every
 //!    finger): given a common normal factor they are (one-factor Gaussian copula, with the correlation of the calibration),
 //!    so the grids are convolved given the factor, and the results averaged over the factor.
-//! 4. The face is independent of the fingers and is put on top, by the same rule as in `fuse`.
+//! 4. A search looks at the exchanged hands too and takes what says more, if it says anything for the two being one: two
+//!    chances. Counted as independent, which is the most that they can add.
+//! 5. The face is independent of the fingers and is put on top, by the same rule as in `fuse`.
 //!
 //! Then the threshold at which one search among `N` references finds somebody wrongly with chance FPIR is the score that
 //! strangers reach with chance `1 - (1 - FPIR)^(1/N)`. All sums are in one fixed order and all functions are the same
@@ -45,6 +47,8 @@ pub struct Sources {
     pub fingers: Vec<u8>,
     /// Impressions of a finger compared with impressions, at most: rounded up to a power of two.
     pub impressions: u16,
+    /// Whether the fingers may have been compared with the hands exchanged too: their sum is the better of two then.
+    pub exchangeable: bool,
     /// Shots of a face compared with shots over all models, rounded up; 0 when no face was compared.
     pub faces: u16,
     /// The face calibration's curves that were used, ascending.
@@ -65,6 +69,7 @@ impl Sources {
         Self {
             fingers,
             impressions: most.map_or(0, rounded),
+            exchangeable: candidate.fingers.iter().any(|f| f.position != FingerPosition::UNKNOWN),
             faces: if candidate.faces.is_empty() { 0 } else { rounded(shots) },
             face_curves: distinct(candidate.faces.iter().map(|f| f.curve)),
         }
@@ -90,6 +95,7 @@ impl Sources {
         Self {
             fingers,
             impressions: if most == 0 { 0 } else { rounded(most) },
+            exchangeable: !positions.is_empty(),
             faces: if shots == 0 { 0 } else { rounded(shots) },
             face_curves: distinct(probe.faces().iter().map(|f| faces.curve_number(f.model()))),
         }
@@ -103,15 +109,26 @@ impl Sources {
         faces: &FaceCalibration,
         model: Option<&str>,
     ) -> Self {
-        let curve = |position| calibration.curve_number(extractor, extractor, position);
+        let mut exchangeable = false;
+        let curve = |position: FingerPosition| {
+            exchangeable |= position != FingerPosition::UNKNOWN;
+            calibration.curve_number(extractor, extractor, position)
+        };
         let mut fingers: Vec<u8> = fingers.into_iter().map(curve).collect();
         fingers.sort_unstable();
         Self {
+            exchangeable,
             impressions: u16::from(!fingers.is_empty()),
             fingers,
             faces: u16::from(model.is_some()),
             face_curves: model.map(|m| faces.curve_number(m)).into_iter().collect(),
         }
+    }
+
+    /// The same compared with the fingers as declared only, as a verification does.
+    #[must_use]
+    pub fn as_declared(self) -> Self {
+        Self { exchangeable: false, ..self }
     }
 }
 
@@ -189,6 +206,20 @@ impl Law {
             mass[length - 1] += a * beyond;
         }
         Self { first, mass }
+    }
+
+    /// The law of the fingers as declared and exchanged: the second of two independent values is taken where it is the
+    /// greater one and above 0.
+    fn better_of_two(mut self) -> Self {
+        let reached = self.survival();
+        let positive = |at: i32| at > 0;
+        let any: f64 = (self.first..).zip(&self.mass).filter(|(at, _)| positive(*at)).map(|(_, m)| m).sum();
+        for (k, at) in (self.first..).enumerate().take(self.mass.len()) {
+            let (from, above) = (reached[k], reached.get(k + 1).copied().unwrap_or(0.0));
+            // (1 - above)^2 - (1 - from)^2, without the difference of nearly equal numbers.
+            self.mass[k] *= if positive(at) { 2.0 - from - above } else { 1.0 - any };
+        }
+        self
     }
 
     /// Its chances of each value and more, from the top.
@@ -295,7 +326,7 @@ impl Tails {
     }
 
     fn compute(&self, sources: &Sources) -> Tail {
-        let fingers = self.fingers(sources);
+        let fingers = self.fingers(sources).map(|law| if sources.exchangeable { law.better_of_two() } else { law });
         let face = self.face(sources);
         let reached = match (fingers, face) {
             (Some(fingers), Some(face)) => united(&fingers, &face),
@@ -453,6 +484,24 @@ mod tests {
         assert!((reached(1.5) - 0.19).abs() < 1e-9 && (reached(4.5) - 0.01).abs() < 1e-9, "{}", reached(1.5));
         let mean: f64 = (law.first..).zip(&law.mass).map(|(at, m)| f64::from(at) * STEP * m).sum();
         assert!((mean - 0.3).abs() < 1e-9, "{mean}");
+    }
+
+    #[test]
+    fn exchanged_hands_are_a_second_chance() {
+        let (tails, policy) = (tails(), Policy::shipped());
+        for fingers in [1, 2, 4, 10] {
+            let both = sources(fingers, 0);
+            assert!(both.exchangeable);
+            let declared = both.clone().as_declared();
+            let t = tails.thresholds(policy, 100_000, &both).review;
+            let (two, one) = (tails.fpir(&both, 1, t), tails.fpir(&declared, 1, t));
+            assert!((two / one - 2.0).abs() < 0.01, "{fingers} fingers: {two:e} and {one:e}");
+        }
+        // By hand: 3 with chance 0.1, else -1.
+        let law = Law::new(-1.0, 3.0, |x| if x <= -0.95 { 1.0 } else { 0.1 }).better_of_two();
+        let sum: f64 = law.mass.iter().sum();
+        let reached = law.survival()[((2.5 / STEP) as i32 - law.first) as usize];
+        assert!((sum - 1.0).abs() < 1e-12 && (reached - 0.19).abs() < 1e-12, "{sum} {reached}");
     }
 
     #[test]

@@ -199,7 +199,7 @@ struct Own<'m> {
 struct Buffers {
     scratch: ScreenScratch,
     faces: face::Scratch,
-    comparer: Comparer,
+    comparer: Comparer<'static>,
     scores: Vec<u16>,
     best: ByWay<Vec<u32>>,
     /// Way by way, row by row of the probes, each with all rows of the other block; empty for ways not asked for.

@@ -2,7 +2,7 @@
 
 use super::probe::ProbeFinger;
 use super::ways::{Why, all_columns, assign, columns_of, swapped_column_of, worth};
-use super::{Candidate, FaceScore, FingerScore, Hands, Matcher, Probe};
+use super::{Candidate, FaceScore, FingerScore, Hands, Matcher, Memory, Probe};
 use crate::face;
 use crate::finger::{Scratch, compare, evidence, normalise};
 use crate::gallery::{Block, GalleryError, Snapshot, StoredPrint};
@@ -13,11 +13,17 @@ const SWAPPED_FIRST: usize = 2;
 
 /// Buffers of one thread.
 #[derive(Default)]
-pub(super) struct Comparer {
+pub(super) struct Comparer<'s> {
     scratch: Scratch,
+    memory: Option<&'s Memory>,
 }
 
-impl Comparer {
+impl<'s> Comparer<'s> {
+    /// With what earlier searches have compared.
+    pub fn with(memory: Option<&'s Memory>) -> Self {
+        Self { scratch: Scratch::default(), memory }
+    }
+
     /// [`Comparer::compare`], and the other ways that there is reason to try.
     pub fn compare_as(
         &mut self,
@@ -191,6 +197,31 @@ impl Comparer {
         });
     }
 
+    /// One of the probe's prints against the row's of that finger, best over impressions.
+    fn finger(
+        &mut self,
+        matcher: Matcher<'_>,
+        block: &Block,
+        within: u8,
+        finger: &ProbeFinger<'_>,
+        hands: Hands,
+    ) -> Result<Option<FingerScore>, GalleryError> {
+        let columns = match hands {
+            Hands::Swapped => swapped_column_of(finger.position).into_iter().collect(),
+            Hands::AsDeclared | Hands::Crossed => columns_of(finger.position),
+        };
+        let mut best: Option<FingerScore> = None;
+        let mut compared = 0u16;
+        for column in columns {
+            let Some(prints) = block.prints(column)? else { continue };
+            for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
+                compared = compared.saturating_add(1);
+                self.better(matcher, finger, column, &stored, &mut best);
+            }
+        }
+        Ok(best.map(|best| FingerScore { compared, ..best }))
+    }
+
     /// Each of the probe's fingers against the row's, best over impressions.
     fn fingers<'p, 'a: 'p>(
         &mut self,
@@ -203,21 +234,19 @@ impl Comparer {
         let mut found: Vec<FingerScore> = Vec::new();
         for finger in fingers {
             let position = finger.position;
-            let columns = match hands {
-                Hands::Swapped => swapped_column_of(position).into_iter().collect(),
-                Hands::AsDeclared | Hands::Crossed => columns_of(position),
-            };
-            let mut best: Option<FingerScore> = None;
-            let mut compared = 0u16;
-            for column in columns {
-                let Some(prints) = block.prints(column)? else { continue };
-                for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
-                    compared = compared.saturating_add(1);
-                    self.better(matcher, finger, column, &stored, &mut best);
+            let row = block.first_row + u64::from(within);
+            let best = match self.memory.and_then(|memory| memory.get(row, finger.number, hands)) {
+                Some(remembered) => remembered,
+                None => {
+                    let best = self.finger(matcher, block, within, finger, hands)?;
+                    if let Some(memory) = self.memory {
+                        memory.put(row, finger.number, hands, best);
+                    }
+                    best
                 }
-            }
-            let Some(mut best) = best else { continue };
-            best.compared = compared;
+            };
+            let Some(best) = best else { continue };
+            let compared = best.compared;
             // Several impressions of one finger are one source.
             let known = position != FingerPosition::UNKNOWN;
             match found.iter_mut().find(|f| known && f.position == position) {

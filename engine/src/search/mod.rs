@@ -10,6 +10,7 @@
 mod batch;
 mod compare;
 mod faces;
+mod memory;
 mod probe;
 mod screen;
 mod ways;
@@ -28,6 +29,7 @@ use crate::template::FingerPosition;
 
 pub use batch::{BatchOptions, BatchProgress, Pair, all_against_all};
 pub use faces::identify_faces;
+pub use memory::Memory;
 pub use probe::{Probe, SCREEN_FINGERS_MAX};
 use ways::{ByWay, Why};
 
@@ -214,6 +216,31 @@ pub fn identify(
     probe: &Probe<'_>,
     options: &SearchOptions,
 ) -> Result<Found, GalleryError> {
+    identify_with(matcher, snapshot, probe, options, None)
+}
+
+/// As [`identify`], for several searches of one snapshot with parts of one capture ([`Probe::part`]): what one of them
+/// has compared, the next ones take from `memory`. The answers are the same.
+///
+/// # Errors
+/// As [`identify`].
+pub fn identify_again(
+    matcher: Matcher<'_>,
+    snapshot: &Snapshot,
+    probe: &Probe<'_>,
+    options: &SearchOptions,
+    memory: &Memory,
+) -> Result<Found, GalleryError> {
+    identify_with(matcher, snapshot, probe, options, Some(memory))
+}
+
+fn identify_with(
+    matcher: Matcher<'_>,
+    snapshot: &Snapshot,
+    probe: &Probe<'_>,
+    options: &SearchOptions,
+    memory: Option<&Memory>,
+) -> Result<Found, GalleryError> {
     let limit = options.rows_before.min(snapshot.rows());
     // Rows to compare, and how they came in.
     let mut rows: BTreeMap<u64, Why> = BTreeMap::new();
@@ -239,9 +266,10 @@ pub fn identify(
     let rows: Vec<(u64, Why)> = rows.into_iter().collect();
     let candidates = rows
         .par_iter()
-        .map_init(compare::Comparer::default, |comparer, (row, why)| {
-            comparer.compare_as(matcher, snapshot, probe, *row, *why)
-        })
+        .map_init(
+            || compare::Comparer::with(memory),
+            |comparer, (row, why)| comparer.compare_as(matcher, snapshot, probe, *row, *why),
+        )
         .collect::<Result<Vec<_>, GalleryError>>()?;
     let references = if limit == snapshot.rows() {
         snapshot.live()

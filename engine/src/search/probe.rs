@@ -14,9 +14,14 @@ pub struct Probe<'a> {
     pub(super) faces: Vec<FaceTemplate>,
     /// Indices into `fingers` that are screened.
     pub(super) screened: Vec<usize>,
+    /// All of `fingers`, those that are worth most to the screen first.
+    by_worth: Vec<usize>,
 }
 
+#[derive(Clone)]
 pub(super) struct ProbeFinger<'a> {
+    /// Its place in the capture: a part's prints keep theirs.
+    pub number: usize,
     pub position: FingerPosition,
     pub extractor: Extractor,
     pub cohort: CohortStatistics,
@@ -33,7 +38,9 @@ impl<'a> Probe<'a> {
         let fingers: Vec<_> = prepared
             .fingers
             .iter()
-            .map(|print| ProbeFinger {
+            .enumerate()
+            .map(|(number, print)| ProbeFinger {
+                number,
                 position: print.position,
                 extractor: print.extractor.clone(),
                 cohort: print.cohort,
@@ -48,6 +55,11 @@ impl<'a> Probe<'a> {
             let minutiae = print.features.view().minutiae().len();
             (std::cmp::Reverse((print.quality, minutiae)), print.position, i)
         });
+        Self::of(fingers, prepared.faces.clone(), order)
+    }
+
+    fn of(fingers: Vec<ProbeFinger<'a>>, faces: Vec<FaceTemplate>, by_worth: Vec<usize>) -> Self {
+        let mut order = by_worth.clone();
         let mut seen = [false; FingerPosition::COUNT];
         order.retain(|&i| {
             let position = fingers[i].position;
@@ -56,8 +68,19 @@ impl<'a> Probe<'a> {
             first
         });
         let positions: Vec<FingerPosition> = order.iter().map(|&i| fingers[i].position).collect();
-        let order = of_both_hands(&positions).into_iter().map(|at| order[at]).collect();
-        Self { fingers, faces: prepared.faces.clone(), screened: order }
+        let screened = of_both_hands(&positions).into_iter().map(|at| order[at]).collect();
+        Self { fingers, faces, screened, by_worth }
+    }
+
+    /// What would be searched for if only these positions had been captured, and no face unless `faces`: as
+    /// [`Probe::new`] with the rest left out, without preparing anything again.
+    #[must_use]
+    pub fn part(&self, positions: impl Fn(FingerPosition) -> bool, faces: bool) -> Self {
+        let kept: Vec<usize> = (0..self.fingers.len()).filter(|&i| positions(self.fingers[i].position)).collect();
+        let place = |i: &usize| kept.binary_search(i).ok();
+        let by_worth = self.by_worth.iter().filter_map(place).collect();
+        let fingers = kept.iter().map(|&i| self.fingers[i].clone()).collect();
+        Self::of(fingers, if faces { self.faces.clone() } else { Vec::new() }, by_worth)
     }
 
     /// The prints that are screened, by their place among the prepared ones.

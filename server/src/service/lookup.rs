@@ -130,7 +130,7 @@ pub fn verify_rows(
     let found = duynhat_engine::search::compare_rows(models.matcher(), snapshot, &probe, rows).map_err(internal)?;
     // Of several references the one that is furthest above its own threshold, or the least below.
     let judged = found.iter().map(|candidate| {
-        let threshold = models.tails.thresholds(policy, 1, &Sources::of(candidate)).claim;
+        let threshold = models.tails.thresholds(policy, 1, &Sources::of(candidate).as_declared()).claim;
         (fuse(candidate, &models.tails), threshold)
     });
     let best = judged.max_by(|a, b| (a.0.score - a.1).total_cmp(&(b.0.score - b.1)));

@@ -50,6 +50,7 @@ pub struct Comparison {
 }
 
 /// A probe, prepared once for many comparisons.
+#[derive(Clone)]
 pub struct CompareProbe<'m> {
     model: &'m Model,
     points: Points,

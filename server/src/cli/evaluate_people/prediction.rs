@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use duynhat_engine::evaluation::tail::{Tail, of_many, of_one};
 
 use super::population::Population;
-use super::searches::{STRANGERS, Scope, search_all, strangers};
+use super::searches::{Plan, STRANGERS, Scope, people_of, search_all, strangers};
+use crate::cli::progress;
 use crate::service::Models;
 
 /// The seed of the calibration's people; no test may use it.
@@ -22,37 +23,34 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Measures the tails for galleries of these sizes, each for these configurations.
+    /// Measures the tails for galleries of these sizes, each with so many probes and for these configurations.
     ///
     /// # Errors
     /// Damage or I/O.
     pub fn measure(
         models: &Models,
         calibration: &Population,
-        probes: u64,
-        sizes: &[(u64, Vec<usize>)],
-        done: &(impl Fn() + Sync),
+        wanted: &[(u64, u64, Vec<usize>)],
     ) -> anyhow::Result<Self> {
-        let snapshot = calibration.snapshot();
-        let who: Vec<u64> = (STRANGERS..STRANGERS + probes).collect();
-        let mut tails = BTreeMap::new();
-        for (size, configurations) in sizes {
+        let plan = |(size, probes, configurations): &(u64, u64, Vec<usize>)| Plan {
+            who: (STRANGERS..STRANGERS + probes).collect(),
             // A part of the calibration's gallery when the one spoken of is smaller.
-            let references = calibration.count.min(*size);
-            let scope = Scope { references, as_of: *size };
-            let found = search_all(models, &snapshot, &calibration.people, &who, scope, configurations, done)?;
+            scope: Scope { references: calibration.count.min(*size), as_of: *size },
+            configurations: configurations.clone(),
+        };
+        let plans: Vec<Plan> = wanted.iter().map(plan).collect();
+        let bar = progress(people_of(&plans), "calibration");
+        let found = search_all(models, &calibration.snapshot(), &calibration.people, &plans, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        let mut tails = BTreeMap::new();
+        for ((size, _, configurations), found) in wanted.iter().zip(&found) {
             for &c in configurations {
-                if let Some(tail) = Tail::fit(strangers(&found, c)) {
+                if let Some(tail) = Tail::fit(strangers(found, c)) {
                     tails.insert((*size, c), tail);
                 }
             }
         }
         Ok(Self { references: calibration.count, tails })
-    }
-
-    /// Takes another measurement's tails in.
-    pub fn extend(&mut self, other: Self) {
-        self.tails.extend(other.tails);
     }
 
     fn times(&self, size: u64) -> f64 {

@@ -1,10 +1,12 @@
 //! Mated and non-mated searches: what a mate scores, and what the best stranger does.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use duynhat_datasets::{EncounterSettings, People};
 use duynhat_engine::decision::fuse;
 use duynhat_engine::gallery::{GalleryError, Prepared, Snapshot};
-use duynhat_engine::search::{Candidate, Probe, SearchOptions, identify};
-use duynhat_engine::template::{Biometrics, FingerPosition};
+use duynhat_engine::search::{Candidate, Memory, Probe, SearchOptions, identify_again};
+use duynhat_engine::template::Biometrics;
 use rayon::prelude::*;
 
 use crate::service::Models;
@@ -93,8 +95,19 @@ impl Scope {
     }
 }
 
-/// Searches for people by number: encounter 1 of those in the gallery (number = row), encounter 0 of strangers.
-/// `configurations` says for which the work is wanted.
+/// Searches that are wanted. One person's are made together: its prints are made, prepared and compared with a reference
+/// once for all of them.
+pub struct Plan {
+    /// For whom.
+    pub who: Vec<u64>,
+    /// Among whom.
+    pub scope: Scope,
+    /// By what.
+    pub configurations: Vec<usize>,
+}
+
+/// Searches for people by number: encounter 1 of those in the gallery (number = row), encounter 0 of strangers. Answers
+/// are by plan, then in the order of its people.
 ///
 /// # Errors
 /// Damage or I/O.
@@ -102,60 +115,87 @@ pub fn search_all(
     models: &Models,
     snapshot: &Snapshot,
     people: &People,
-    who: &[u64],
-    scope: Scope,
-    configurations: &[usize],
+    plans: &[Plan],
     done: &(impl Fn() + Sync),
-) -> Result<Vec<Searched>, GalleryError> {
-    who.par_iter()
-        .map(|&index| {
-            let shot = u64::from(index < STRANGERS);
-            let encounter = people.person(index).encounter(shot, &EncounterSettings::default());
-            let mate = (index < STRANGERS).then_some(index);
-            let found = search(models, snapshot, &encounter, mate, scope, configurations);
+) -> Result<Vec<Vec<Searched>>, GalleryError> {
+    let mut wanted: BTreeMap<u64, Vec<(usize, usize)>> = BTreeMap::new();
+    for (number, plan) in plans.iter().enumerate() {
+        for (place, &index) in plan.who.iter().enumerate() {
+            wanted.entry(index).or_default().push((number, place));
+        }
+    }
+    let wanted: Vec<(u64, Vec<(usize, usize)>)> = wanted.into_iter().collect();
+    let found = wanted
+        .par_iter()
+        .map(|(index, places)| {
+            let shot = u64::from(*index < STRANGERS);
+            let encounter = people.person(*index).encounter(shot, &EncounterSettings::default());
+            let mate = (*index < STRANGERS).then_some(*index);
+            let searcher = Searcher::new(models, snapshot, &encounter, mate);
+            let search = |(number, _): &(usize, usize)| searcher.search(&plans[*number]);
+            let found = places.iter().map(search).collect::<Result<Vec<_>, _>>();
             done();
             found
         })
-        .collect()
-}
-
-fn search(
-    models: &Models,
-    snapshot: &Snapshot,
-    encounter: &Biometrics,
-    mate: Option<u64>,
-    scope: Scope,
-    configurations: &[usize],
-) -> Result<Searched, GalleryError> {
-    let nobody = [NOBODY; CONFIGURATIONS.len()];
-    let quality = encounter.fingers.iter().map(|f| f64::from(f.quality)).sum::<f64>();
-    let mut searched =
-        Searched { mate: nobody, stranger: nobody, quality: quality / encounter.fingers.len().max(1) as f64 };
-    for fingers in [ONE, TWO, FOUR, TEN, &[]] {
-        let wanted: Vec<usize> =
-            configurations.iter().copied().filter(|c| CONFIGURATIONS[*c].fingers == fingers).collect();
-        if wanted.is_empty() {
-            continue;
-        }
-        let with_face = wanted.iter().any(|c| CONFIGURATIONS[*c].face);
-        let held = |p: FingerPosition| fingers.contains(&p.code());
-        let part = Biometrics {
-            fingers: encounter.fingers.iter().filter(|f| held(f.position)).cloned().collect(),
-            faces: if with_face { encounter.faces.clone() } else { Vec::new() },
-            missing: Vec::new(),
-        };
-        let prepared = Prepared::new(models.model, models.cohort, &part);
-        let probe = Probe::new(models.model, &models.params, &prepared);
-        let found = identify(models.matcher(), snapshot, &probe, &scope.options())?;
-        for candidate in found.candidates {
-            for &c in &wanted {
-                let Some(score) = score_of(models, &candidate, CONFIGURATIONS[c]) else { continue };
-                let side = if Some(candidate.row) == mate { &mut searched.mate } else { &mut searched.stranger };
-                side[c] = side[c].max(score);
-            }
+        .collect::<Result<Vec<_>, GalleryError>>()?;
+    let mut answers: Vec<Vec<Option<Searched>>> = plans.iter().map(|p| vec![None; p.who.len()]).collect();
+    for ((_, places), found) in wanted.iter().zip(found) {
+        for (&(number, place), searched) in places.iter().zip(found) {
+            answers[number][place] = Some(searched);
         }
     }
-    Ok(searched)
+    // Each place of each plan was asked for above.
+    Ok(answers.into_iter().map(|plan| plan.into_iter().flatten().collect()).collect())
+}
+
+/// How many people are searched for: what `done` of [`search_all`] counts up to.
+pub fn people_of(plans: &[Plan]) -> u64 {
+    plans.iter().flat_map(|p| &p.who).collect::<BTreeSet<_>>().len() as u64
+}
+
+/// One capture and its searches.
+struct Searcher<'a> {
+    models: &'a Models,
+    snapshot: &'a Snapshot,
+    probe: Probe<'a>,
+    memory: Memory,
+    mate: Option<u64>,
+    quality: f64,
+}
+
+impl<'a> Searcher<'a> {
+    fn new(models: &'a Models, snapshot: &'a Snapshot, encounter: &Biometrics, mate: Option<u64>) -> Self {
+        let prepared = Prepared::new(models.model, models.cohort, encounter);
+        let probe = Probe::new(models.model, &models.params, &prepared);
+        let quality = encounter.fingers.iter().map(|f| f64::from(f.quality)).sum::<f64>();
+        let quality = quality / encounter.fingers.len().max(1) as f64;
+        Self { models, snapshot, probe, memory: Memory::default(), mate, quality }
+    }
+
+    fn search(&self, plan: &Plan) -> Result<Searched, GalleryError> {
+        let nobody = [NOBODY; CONFIGURATIONS.len()];
+        let mut searched = Searched { mate: nobody, stranger: nobody, quality: self.quality };
+        for fingers in [ONE, TWO, FOUR, TEN, &[]] {
+            let of_these = |c: &usize| CONFIGURATIONS[*c].fingers == fingers;
+            let wanted: Vec<usize> = plan.configurations.iter().copied().filter(of_these).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let with_face = wanted.iter().any(|c| CONFIGURATIONS[*c].face);
+            let probe = self.probe.part(|p| fingers.contains(&p.code()), with_face);
+            let (matcher, options) = (self.models.matcher(), plan.scope.options());
+            let found = identify_again(matcher, self.snapshot, &probe, &options, &self.memory)?;
+            for candidate in found.candidates {
+                for &c in &wanted {
+                    let Some(score) = score_of(self.models, &candidate, CONFIGURATIONS[c]) else { continue };
+                    let mated = Some(candidate.row) == self.mate;
+                    let side = if mated { &mut searched.mate } else { &mut searched.stranger };
+                    side[c] = side[c].max(score);
+                }
+            }
+        }
+        Ok(searched)
+    }
 }
 
 /// What the candidate scores in a search by this configuration; `None` when that would not have brought it.

@@ -1,5 +1,6 @@
 //! The synthetic run: searches, frauds, figures, report.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -19,8 +20,8 @@ use super::planted::{FRAUDS, Kind, Outcomes, play};
 use super::population::Population;
 use super::prediction::{CALIBRATION_SEED, Prediction};
 use super::searches::{
-    CONFIGURATIONS, Configuration, FINGERS_ONLY, FULL, Measured, STRANGERS, Scope, Searched, Sides, search_all,
-    strangers,
+    CONFIGURATIONS, Configuration, FINGERS_ONLY, FULL, Measured, Plan, STRANGERS, Scope, Searched, Sides, people_of,
+    search_all, strangers,
 };
 use crate::cli::{BadInput, grouped, print_json, print_table, progress};
 use crate::service::Models;
@@ -44,7 +45,9 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     let mut seconds = BTreeMap::new();
     let mut clock = Instant::now();
     let mut lap = |what: &str| {
-        seconds.insert(what.to_owned(), (clock.elapsed().as_secs_f64() * 10.0).round() / 10.0);
+        let took = (clock.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        eprintln!("{what}: {took:.1} s");
+        seconds.insert(what.to_owned(), took);
         clock = Instant::now();
     };
 
@@ -55,11 +58,10 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     sizes.sort_by_key(|(n, _)| *n);
     let calibration = Population::new(CALIBRATION_SEED, CALIBRATION_PEOPLE.min(count))?;
     lap("calibration_enrolment");
-    let bar = progress(args.probes * (sizes.len() as u64 + 2), "calibration");
-    let mut prediction = Prediction::measure(&models, &calibration, args.probes, &sizes, &|| bar.inc(1))?;
-    let full = [(count, vec![FULL])];
-    prediction.extend(Prediction::measure(&models, &calibration, 2 * args.probes, &full, &|| bar.inc(1))?);
-    bar.finish_and_clear();
+    let mut spoken_of: Vec<(u64, u64, Vec<usize>)> =
+        sizes.iter().map(|(n, which)| (*n, args.probes, which.clone())).collect();
+    spoken_of.push((count, 2 * args.probes, vec![FULL]));
+    let prediction = Prediction::measure(&models, &calibration, &spoken_of)?;
     let calibration_people = calibration.count;
     drop(calibration);
     lap("calibration_searches");
@@ -73,39 +75,40 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
         (0..wanted).map(|k| k * count / wanted).collect()
     };
     let others = |wanted: u64| -> Vec<u64> { (STRANGERS..STRANGERS + wanted).collect() };
-    let bar = progress(args.probes * 5, "searches");
-    let search = |who: &[u64], scope: Scope, which: &[usize]| {
-        search_all(&models, &snapshot, &population.people, who, scope, which, &|| bar.inc(1))
+    let plan = |who: Vec<u64>, references: u64, which: &[usize]| Plan {
+        who,
+        scope: Scope::of(references),
+        configurations: which.to_vec(),
     };
-    let whole = Scope::of(count);
+    let mut plans = vec![
+        plan(enrolled(args.probes * 3 / 2), count, &[FULL]),
+        plan(others(2 * args.probes), count, &[FULL]),
+        plan(enrolled(args.probes / 2), count, &rest),
+        plan(others(args.probes), count, &rest),
+    ];
+    let smaller = sizes.iter().filter(|(n, _)| *n < count);
+    plans.extend(smaller.map(|(n, which)| plan(others(args.probes), *n, which)));
+    let bar = progress(people_of(&plans), "searches");
+    let found = search_all(&models, &snapshot, &population.people, &plans, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    let [full_mated, full_non_mated, rest_mated, rest_non_mated, by_size @ ..] = &found[..] else {
+        anyhow::bail!("as many answers as plans");
+    };
     let measured = Measured {
-        full: Sides {
-            mated: search(&enrolled(args.probes * 3 / 2), whole, &[FULL])?,
-            non_mated: search(&others(2 * args.probes), whole, &[FULL])?,
-        },
-        rest: Sides {
-            mated: search(&enrolled(args.probes / 2), whole, &rest)?,
-            non_mated: search(&others(args.probes), whole, &rest)?,
-        },
+        full: Sides { mated: full_mated.clone(), non_mated: full_non_mated.clone() },
+        rest: Sides { mated: rest_mated.clone(), non_mated: rest_non_mated.clone() },
     };
     lap("searches");
+    let mut by_size = by_size.iter();
     let mut followed = Vec::new();
-    for (n, which) in sizes.iter().filter(|(n, _)| *n <= count) {
-        let own;
-        let searched = if *n == count {
-            &measured.rest.non_mated
-        } else {
-            bar.inc_length(args.probes);
-            own = search(&others(args.probes), Scope::of(*n), which)?;
-            &own
+    for (n, _) in &sizes {
+        let searched = match n.cmp(&count) {
+            Ordering::Less => by_size.next(),
+            Ordering::Equal => Some(&measured.rest.non_mated),
+            Ordering::Greater => None,
         };
-        followed.extend(at_size(&models, &population.people, &prediction, *n, Some(searched)));
+        followed.extend(at_size(&models, &population.people, &prediction, *n, searched));
     }
-    for (n, _) in sizes.iter().filter(|(n, _)| *n > count) {
-        followed.extend(at_size(&models, &population.people, &prediction, *n, None));
-    }
-    bar.finish_and_clear();
-    lap("searches_by_size");
 
     let innocent = Kind::Innocent(Purpose::CardFirstIssue);
     let mut kinds: Vec<(Kind, u64)> = vec![(innocent, args.innocents)];
