@@ -61,6 +61,8 @@ pub struct FileJournal {
     stopped: bool,
     buffer: Vec<u8>,
     segment_bytes_max: u64,
+    /// The last record as it was found when the journal was opened: where it begins, and its frame.
+    found: Option<(usize, Vec<u8>)>,
 }
 
 impl FileJournal {
@@ -126,7 +128,8 @@ impl FileJournal {
         storage.sync_dir(dir).map_err(|e| LogError::io(dir, e))?;
         let last = scan.next_position - 1;
         let watermark = Watermark::open(&*storage, dir, noted, last, scan.gallery)?;
-        Ok(Self::at(storage, dir, scan.gallery, (path, file, good as u64), last, watermark))
+        let found = scan.last_record.map(|at| (at, bytes[at..good].to_vec()));
+        Ok(Self { found, ..Self::at(storage, dir, scan.gallery, (path, file, good as u64), last, watermark) })
     }
 
     fn at(
@@ -150,7 +153,23 @@ impl FileJournal {
             stopped: false,
             buffer: Vec::new(),
             segment_bytes_max: SEGMENT_BYTES_MAX,
+            found: None,
         }
+    }
+
+    /// The last record, as long as nothing has been appended since the journal was opened: at hand without reading the last
+    /// segment once more. `None` in an empty journal, after an append, or when the record is not the last segment's.
+    ///
+    /// # Errors
+    /// What the record holds cannot be read, or was sealed under another key.
+    pub fn found_last(&self) -> Result<Option<Record>, LogError> {
+        let Some((offset, frame)) = &self.found else { return Ok(None) };
+        let corrupt =
+            |what: &str| LogError::Corrupt { path: self.path.clone(), offset: *offset as u64, what: what.into() };
+        let frame = Frame::parse(frame).map_err(corrupt)?;
+        let seal = Seal { key: self.key.as_deref(), gallery: self.gallery };
+        let event = frame.event(seal).map_err(|e| LogError::event(&self.path, *offset, e))?;
+        Ok(Some(Record { position: frame.position, event }))
     }
 
     /// Makes segments shorter than [`SEGMENT_BYTES_MAX`].
@@ -212,6 +231,7 @@ impl FileJournal {
     }
 
     fn roll(&mut self) -> Result<(), LogError> {
+        self.found = None;
         let (path, file) = new_segment(&*self.storage, &self.dir, self.last + 1, self.gallery)?;
         self.file = file;
         self.path = path;
@@ -251,6 +271,7 @@ impl EventLog for FileJournal {
             return Err(LogError::Stopped);
         }
         let first = self.last + 1;
+        self.found = None;
         match self.write(events) {
             Ok(()) => Ok(first),
             // Nothing of it is in the log.
@@ -421,6 +442,8 @@ struct Scan {
     known_len: usize,
     good_len: usize,
     next_position: u64,
+    /// Where the last record begins.
+    last_record: Option<usize>,
 }
 
 impl Scan {
@@ -434,10 +457,11 @@ impl Scan {
             return Err(corrupt(16, format!("the header says position {named}, the name {first}")));
         }
         let (mut offset, mut known_len) = (HEADER_LEN, HEADER_LEN);
-        let mut next = first;
+        let (mut next, mut last_record) = (first, None);
         while offset < bytes.len() {
             match Frame::parse(&bytes[offset..]) {
                 Ok(frame) if frame.position == next => {
+                    last_record = Some(offset);
                     offset += frame.len();
                     if next <= durable {
                         known_len = offset;
@@ -454,7 +478,7 @@ impl Scan {
         if next <= durable {
             return Err(ends_early(path.into(), offset as u64, next - 1, durable));
         }
-        Ok(Self { gallery, known_len, good_len: offset, next_position: next })
+        Ok(Self { gallery, known_len, good_len: offset, next_position: next, last_record })
     }
 }
 

@@ -206,7 +206,11 @@ impl Folder {
             gallery.begin_with(models);
         }
         gallery.sweep()?;
-        let last_digest = match segment_tail(&logs, journal.last_position())? {
+        let last_record = match journal.found_last()? {
+            Some(record) => Some(record),
+            None => JournalReader::open(&logs, journal.last_position())?.next().transpose()?,
+        };
+        let last_digest = match last_record {
             Some(Record { event: Event::RegistryDigest(digest), .. }) => Some(digest),
             _ => None,
         };
@@ -220,18 +224,21 @@ impl Folder {
         let from = gallery.replay_from().min(registry_applied + 1);
         let before = registry.cohort_before(from)?;
         let mut cohort = before.map_or_else(|| cohort.clone(), |weights| Cohort::frozen(model, weights));
-        let mut reader = JournalReader::open(&logs, from)?;
-        loop {
-            let records = reader.by_ref().take(REPLAY_BATCH).collect::<Result<Vec<_>, _>>()?;
-            let Some(last) = records.last().map(|r| r.position) else { break };
-            registry.apply(&records)?;
-            // What the gallery has already counts all the same where it freezes a cohort.
-            let behind = |r: &Record| r.position >= gallery.replay_from() || matches!(r.event, Event::CohortFrozen(_));
-            let rest = records.into_iter().filter(behind).collect();
-            projection::apply(&mut gallery, Applicable::prepare(rest, model, &mut cohort)?)?;
-            gallery.publish(last);
-            if gallery.wants_flush() {
-                gallery.flush(last)?;
+        if from <= last {
+            let mut reader = JournalReader::open(&logs, from)?;
+            loop {
+                let records = reader.by_ref().take(REPLAY_BATCH).collect::<Result<Vec<_>, _>>()?;
+                let Some(last) = records.last().map(|r| r.position) else { break };
+                registry.apply(&records)?;
+                // What the gallery has already counts all the same where it freezes a cohort.
+                let behind =
+                    |r: &Record| r.position >= gallery.replay_from() || matches!(r.event, Event::CohortFrozen(_));
+                let rest = records.into_iter().filter(behind).collect();
+                projection::apply(&mut gallery, Applicable::prepare(rest, model, &mut cohort)?)?;
+                gallery.publish(last);
+                if gallery.wants_flush() {
+                    gallery.flush(last)?;
+                }
             }
         }
         gallery.publish(journal.last_position());
@@ -421,10 +428,6 @@ fn check_created(logs: &Path, model: &Model) -> Result<[u8; 16], FolderError> {
         }
         _ => Err(FolderError::NotCreated { path: logs.into() }),
     }
-}
-
-fn segment_tail(logs: &Path, last: u64) -> Result<Option<Record>, LogError> {
-    JournalReader::open(logs, last)?.next().transpose()
 }
 
 /// The registry, verified; one that does not hold what it should is thrown away, to be made from the log.
