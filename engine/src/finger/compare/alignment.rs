@@ -1,7 +1,7 @@
 //! Laying the probe over the reference, and pairing what then lies together.
 
 use super::local::{Pair, distance};
-use super::points::{LANES, Points, faces};
+use super::points::{LANES, POINTS_MAX, Points, faces};
 use super::relaxation::Relaxed;
 
 /// A rotation and a translation from probe to reference, in pixels.
@@ -42,9 +42,9 @@ pub(super) struct Overlay {
     pub(super) overlap_reference: (f32, f32),
     /// Area of the box around the reference's minutiae in the overlap, in square pixels.
     pub(super) area: f32,
-    keys: Vec<(f32, u16)>,
+    /// Cost as the bits of a float that is not negative, in whose order it is; then the two minutiae.
+    keys: Vec<u64>,
     tolerance: Vec<f32>,
-    shift: Vec<(f32, f32)>,
     used_probe: Vec<bool>,
     used_reference: Vec<bool>,
     tx: Vec<f32>,
@@ -136,32 +136,39 @@ pub(super) fn refine(probe: &Points, reference: &Points, out: &mut Overlay) {
     }
     out.motion = fit(probe, reference, &out.pairs);
     transform(probe, out.motion, out);
-    out.shift.clear();
-    for i in 0..probe.count {
-        let (x, y) = (out.tx[i], out.ty[i]);
-        let (mut sx, mut sy, mut sum) = (0.0f32, 0.0f32, BEND_PRIOR);
-        for pair in &out.pairs {
-            let (k, j) = (usize::from(pair.probe), usize::from(pair.reference));
-            if k == i {
-                continue;
-            }
-            let (dx, dy) = (out.tx[k] - x, out.ty[k] - y);
-            let near = 1.0 / (1.0 + (dx * dx + dy * dy) * (1.0 / (BEND_REACH_PX * BEND_REACH_PX)));
-            let weight = pair.trust() * near * near;
-            sx += weight * (reference.x[j] - out.tx[k]);
-            sy += weight * (reference.y[j] - out.ty[k]);
-            sum += weight;
-        }
-        out.shift.push((sx / sum, sy / sum));
-    }
-    for (i, &(x, y)) in out.shift.iter().enumerate() {
-        out.tx[i] += x;
-        out.ty[i] += y;
-    }
+    bend(reference, out);
     out.tolerance.clear();
     out.tolerance.resize(probe.count, TOLERANCE_PX);
     pair_up(probe, reference, out);
     measure_overlap(probe, reference, out);
+}
+
+/// Shifts each minutia by the mean of what is left over at the other pairs. All minutiae side by side, pair after pair.
+#[inline(always)]
+fn bend(reference: &Points, out: &mut Overlay) {
+    let padded = out.tx.len().min(POINTS_MAX);
+    let (tx, ty) = (&mut out.tx[..padded], &mut out.ty[..padded]);
+    // In local arrays: nothing else can alias them.
+    let (mut sx, mut sy, mut sum) = ([0f32; POINTS_MAX], [0f32; POINTS_MAX], [BEND_PRIOR; POINTS_MAX]);
+    for pair in &out.pairs {
+        let (k, j) = (usize::from(pair.probe), usize::from(pair.reference));
+        let (px, py, trust) = (tx[k], ty[k], pair.trust());
+        let (left_x, left_y) = (reference.x[j] - px, reference.y[j] - py);
+        let own = (sx[k], sy[k], sum[k]);
+        for i in 0..padded {
+            let (dx, dy) = (px - tx[i], py - ty[i]);
+            let near = 1.0 / (1.0 + (dx * dx + dy * dy) * (1.0 / (BEND_REACH_PX * BEND_REACH_PX)));
+            let weight = trust * near * near;
+            sx[i] += weight * left_x;
+            sy[i] += weight * left_y;
+            sum[i] += weight;
+        }
+        (sx[k], sy[k], sum[k]) = own;
+    }
+    for i in 0..padded {
+        tx[i] += sx[i] / sum[i];
+        ty[i] += sy[i] / sum[i];
+    }
 }
 
 /// The rigid motion that best maps the pairs, the more trusted ones first.
@@ -228,19 +235,20 @@ fn pair_up(probe: &Points, reference: &Points, out: &mut Overlay) {
             for (k, &offset) in block.iter().enumerate() {
                 if offset < 1.0 {
                     let codes = distance(probe, i, reference, at + k) as f32;
-                    out.keys.push((offset + codes * (1.0 / 128.0), (i << 8 | (at + k)) as u16));
+                    let cost = offset + codes * (1.0 / 128.0);
+                    out.keys.push(u64::from(cost.to_bits()) << 16 | (i << 8 | (at + k)) as u64);
                 }
             }
         }
     }
-    out.keys.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    out.keys.sort_unstable();
     out.used_probe.clear();
     out.used_probe.resize(probe.count, false);
     out.used_reference.clear();
     out.used_reference.resize(reference.count, false);
     out.pairs.clear();
-    for &(cost, key) in &out.keys {
-        let (i, j) = (usize::from(key >> 8), usize::from(key & 255));
+    for &key in &out.keys {
+        let (i, j) = ((key >> 8 & 255) as usize, (key & 255) as usize);
         if out.used_probe[i] || out.used_reference[j] {
             continue;
         }
@@ -250,7 +258,7 @@ fn pair_up(probe: &Points, reference: &Points, out: &mut Overlay) {
         out.pairs.push(Paired {
             probe: i as u8,
             reference: j as u8,
-            offset: cost - codes * (1.0 / 128.0),
+            offset: f32::from_bits((key >> 16) as u32) - codes * (1.0 / 128.0),
             cosine: out.tc[i] * reference.c[j] + out.ts[i] * reference.s[j],
             distance: codes,
             weight: probe.weight[i] * reference.weight[j],
@@ -275,32 +283,57 @@ fn transform(probe: &Points, m: Motion, out: &mut Overlay) {
 
 #[inline(always)]
 fn measure_overlap(probe: &Points, reference: &Points, out: &mut Overlay) {
-    let inside = |octagon: &[f32; 8], x: f32, y: f32| {
-        faces(x, y).iter().zip(octagon).all(|(value, bound)| *value <= *bound + MARGIN_PX)
-    };
-    out.overlap_probe = (0.0, 0.0);
-    for i in 0..probe.count {
-        if inside(&reference.octagon, out.tx[i], out.ty[i]) {
-            out.overlap_probe.0 += 1.0;
-            out.overlap_probe.1 += probe.weight[i];
-        }
+    // 1 where the other print has skin. In a local array: nothing else can alias it.
+    let mut inside = [0f32; POINTS_MAX];
+    mark_inside(&reference.octagon, &out.tx, &out.ty, &mut inside);
+    out.overlap_probe = counted(&inside[..probe.count], &probe.weight);
+
+    let (m, padded) = (out.motion, reference.x.len().min(POINTS_MAX));
+    let (rx, ry) = (&reference.x[..padded], &reference.y[..padded]);
+    let (mut bx, mut by) = ([0f32; POINTS_MAX], [0f32; POINTS_MAX]);
+    for j in 0..padded {
+        let (dx, dy) = (rx[j] - m.x, ry[j] - m.y);
+        bx[j] = m.c * dx + m.s * dy;
+        by[j] = m.c * dy - m.s * dx;
     }
-    let m = out.motion;
-    out.overlap_reference = (0.0, 0.0);
+    mark_inside(&probe.octagon, &bx[..padded], &by[..padded], &mut inside);
+    let inside = &inside[..reference.count];
+    out.overlap_reference = counted(inside, &reference.weight);
+
     let (mut left, mut right, mut bottom, mut top) = (f32::MAX, f32::MIN, f32::MAX, f32::MIN);
-    for j in 0..reference.count {
-        let (dx, dy) = (reference.x[j] - m.x, reference.y[j] - m.y);
-        if inside(&probe.octagon, m.c * dx + m.s * dy, m.c * dy - m.s * dx) {
-            out.overlap_reference.0 += 1.0;
-            out.overlap_reference.1 += reference.weight[j];
-            let (x, y) = (reference.x[j], reference.y[j]);
-            left = if x < left { x } else { left };
-            right = if x > right { x } else { right };
-            bottom = if y < bottom { y } else { bottom };
-            top = if y > top { y } else { top };
-        }
+    for ((&inside, &x), &y) in inside.iter().zip(rx).zip(ry) {
+        let inside = inside > 0.0;
+        left = if inside && x < left { x } else { left };
+        right = if inside && x > right { x } else { right };
+        bottom = if inside && y < bottom { y } else { bottom };
+        top = if inside && y > top { y } else { top };
     }
     let (width, height) = (right - left + BOX_MARGIN_PX, top - bottom + BOX_MARGIN_PX);
     let area = if right >= left { width * height * BOX_FILLED } else { 0.0 };
     out.area = if area > AREA_PX_SQ_MIN { area } else { AREA_PX_SQ_MIN };
+}
+
+/// 1 for each point within the octagon and a margin, 0 for the others.
+#[inline(always)]
+fn mark_inside(octagon: &[f32; 8], x: &[f32], y: &[f32], inside: &mut [f32; POINTS_MAX]) {
+    let bounds = octagon.map(|bound| bound + MARGIN_PX);
+    let count = x.len().min(y.len()).min(POINTS_MAX);
+    for ((out, &x), &y) in inside[..count].iter_mut().zip(&x[..count]).zip(&y[..count]) {
+        let mut within = true;
+        for (value, bound) in faces(x, y).iter().zip(&bounds) {
+            within &= value <= bound;
+        }
+        *out = if within { 1.0 } else { 0.0 };
+    }
+}
+
+/// How many are marked, and their weights' sum.
+#[inline(always)]
+fn counted(inside: &[f32], weights: &[f32]) -> (f32, f32) {
+    let mut sums = (0.0, 0.0);
+    for (inside, weight) in inside.iter().zip(weights) {
+        sums.0 += inside;
+        sums.1 += inside * weight;
+    }
+    sums
 }

@@ -2,7 +2,7 @@
 
 use super::alignment::Overlay;
 use super::local::LocalScratch;
-use super::points::Points;
+use super::points::{LANES, POINTS_MAX, Points};
 use super::relaxation::Relaxed;
 use crate::finger::model::TRAITS;
 
@@ -262,25 +262,36 @@ struct Edges {
     near_kept: f32,
 }
 
-/// The distances between paired minutiae: are they as long in both prints? Needs no alignment.
+/// The distances between paired minutiae: are they as long in both prints? Needs no alignment. The distances from one
+/// pair to all side by side, their sums in the order of the pairs.
 #[inline(always)]
 fn edges(probe: &Points, reference: &Points, overlay: &Overlay) -> Edges {
+    let count = overlay.pairs.len().min(POINTS_MAX);
+    let padded = count.next_multiple_of(LANES);
+    // In local arrays: nothing else can alias them.
+    let [mut px, mut py, mut rx, mut ry] = [[0f32; POINTS_MAX]; 4];
+    for (k, pair) in overlay.pairs.iter().enumerate().take(POINTS_MAX) {
+        let (i, j) = (usize::from(pair.probe), usize::from(pair.reference));
+        (px[k], py[k]) = (probe.x[i], probe.y[i]);
+        (rx[k], ry[k]) = (reference.x[j], reference.y[j]);
+    }
+    let (mut kept, mut near) = ([0f32; POINTS_MAX], [0f32; POINTS_MAX]);
     let mut out = Edges::default();
-    for (k, a) in overlay.pairs.iter().enumerate() {
-        let (ai, aj) = (usize::from(a.probe), usize::from(a.reference));
-        for b in &overlay.pairs[k + 1..] {
-            let (bi, bj) = (usize::from(b.probe), usize::from(b.reference));
-            let (px, py) = (probe.x[ai] - probe.x[bi], probe.y[ai] - probe.y[bi]);
-            let (rx, ry) = (reference.x[aj] - reference.x[bj], reference.y[aj] - reference.y[bj]);
-            let own = (px * px + py * py).sqrt();
-            let other = (rx * rx + ry * ry).sqrt();
-            let kept = positive(1.0 - (own - other).abs() / (5.0 + 0.06 * other));
+    for k in 0..count {
+        let (ax, ay, bx, by) = (px[k], py[k], rx[k], ry[k]);
+        for l in 0..padded {
+            let (dx, dy) = (ax - px[l], ay - py[l]);
+            let (ex, ey) = (bx - rx[l], by - ry[l]);
+            let own = (dx * dx + dy * dy).sqrt();
+            let other = (ex * ex + ey * ey).sqrt();
+            kept[l] = positive(1.0 - (own - other).abs() / (5.0 + 0.06 * other));
+            near[l] = if other < EDGE_NEAR_PX { 1.0 } else { 0.0 };
+        }
+        for (kept, near) in kept[k + 1..count].iter().zip(&near[k + 1..count]) {
             out.all += 1.0;
             out.all_kept += kept;
-            if other < EDGE_NEAR_PX {
-                out.near += 1.0;
-                out.near_kept += kept;
-            }
+            out.near += near;
+            out.near_kept += near * kept;
         }
     }
     out

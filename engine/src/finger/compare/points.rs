@@ -7,6 +7,8 @@ use crate::finger::model::{TRAITS, traits};
 
 /// Arrays are padded to a multiple of this.
 pub(super) const LANES: usize = 16;
+/// A print has 255 minutiae at most.
+pub(super) const POINTS_MAX: usize = 256;
 
 /// One print.
 #[derive(Clone, Default)]
