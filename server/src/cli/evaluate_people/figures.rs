@@ -116,6 +116,8 @@ pub struct RateFigures {
     pub fpir_target: f64,
     pub threshold: f64,
     pub fpir: Share,
+    /// How many references the false positives fall on.
+    pub references_found: u64,
     pub fnir: Share,
 }
 

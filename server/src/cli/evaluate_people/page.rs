@@ -69,11 +69,13 @@ pub fn synthetic(figures: &Figures, measured: &Measured) -> anyhow::Result<Strin
                 r.fpir_target.to_string(),
                 format!("{:.2}", r.threshold),
                 percent(&r.fpir),
+                r.references_found.to_string(),
                 percent(&r.fnir),
             ]
         })
     });
-    table(&mut html, &["probe", "FPIR predicted", "threshold", "FPIR % measured", "FNIR %"], rows);
+    let head = ["probe", "FPIR predicted", "threshold", "FPIR % measured", "references found wrongly", "FNIR %"];
+    table(&mut html, &head, rows);
     let curves: Vec<Curve> = (0..CONFIGURATIONS.len())
         .map(|c| det(CONFIGURATIONS[c].name, &measured.mates(c), &measured.strangers(c)))
         .collect();

@@ -61,6 +61,8 @@ pub struct Searched {
     pub mate: PerConfiguration,
     /// The best other's.
     pub stranger: PerConfiguration,
+    /// The row of that other.
+    pub stranger_row: [u64; CONFIGURATIONS.len()],
     /// Mean quality of the probe's prints.
     pub quality: f64,
 }
@@ -174,7 +176,8 @@ impl<'a> Searcher<'a> {
 
     fn search(&self, plan: &Plan) -> Result<Searched, GalleryError> {
         let nobody = [NOBODY; CONFIGURATIONS.len()];
-        let mut searched = Searched { mate: nobody, stranger: nobody, quality: self.quality };
+        let stranger_row = [u64::MAX; CONFIGURATIONS.len()];
+        let mut searched = Searched { mate: nobody, stranger: nobody, stranger_row, quality: self.quality };
         for fingers in [ONE, TWO, FOUR, TEN, &[]] {
             let of_these = |c: &usize| CONFIGURATIONS[*c].fingers == fingers;
             let wanted: Vec<usize> = plan.configurations.iter().copied().filter(of_these).collect();
@@ -188,9 +191,11 @@ impl<'a> Searcher<'a> {
             for candidate in found.candidates {
                 for &c in &wanted {
                     let Some(score) = score_of(self.models, &candidate, CONFIGURATIONS[c]) else { continue };
-                    let mated = Some(candidate.row) == self.mate;
-                    let side = if mated { &mut searched.mate } else { &mut searched.stranger };
-                    side[c] = side[c].max(score);
+                    if Some(candidate.row) == self.mate {
+                        searched.mate[c] = searched.mate[c].max(score);
+                    } else if score > searched.stranger[c] {
+                        (searched.stranger[c], searched.stranger_row[c]) = (score, candidate.row);
+                    }
                 }
             }
         }
@@ -241,6 +246,13 @@ impl Measured {
     /// The best strangers' scores for one configuration.
     pub fn strangers(&self, configuration: usize) -> Vec<f64> {
         strangers(&self.sides(configuration).non_mated, configuration)
+    }
+
+    /// How many references the non-mated searches found wrongly at a threshold: fewer than there were false positives
+    /// when some references are found again and again.
+    pub fn references_found(&self, configuration: usize, threshold: f64) -> u64 {
+        let wrong = self.sides(configuration).non_mated.iter().filter(|s| s.stranger[configuration] >= threshold);
+        wrong.map(|s| s.stranger_row[configuration]).collect::<BTreeSet<_>>().len() as u64
     }
 
     /// The mated searches for one configuration.

@@ -224,7 +224,9 @@ fn configurations(prediction: &Prediction, n: u64, measured: &Measured) -> Vec<C
             let rates = RATES.iter().filter_map(|&fpir_target| {
                 let threshold = prediction.threshold(n, c, fpir_target)?;
                 let fpir = Share::of(&strangers, |s| *s >= threshold);
-                Some(RateFigures { fpir_target, threshold, fpir, fnir: Share::of(&mates, |s| *s < threshold) })
+                let references_found = measured.references_found(c, threshold);
+                let fnir = Share::of(&mates, |s| *s < threshold);
+                Some(RateFigures { fpir_target, threshold, fpir, references_found, fnir })
             });
             ConfigurationFigures { name: configuration.name.to_owned(), rates: rates.collect() }
         })
