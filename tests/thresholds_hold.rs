@@ -69,7 +69,7 @@ fn strangers_reach_a_score_as_often_as_predicted() {
                     for (slot, code) in FINGERS.iter().enumerate() {
                         let position = FingerPosition::new(*code).expect("a finger");
                         let theirs = match hands {
-                            Hands::AsDeclared => position,
+                            Hands::AsDeclared | Hands::Crossed => position,
                             Hands::Swapped => other_hand(position),
                         };
                         let theirs = FINGERS.iter().position(|code| *code == theirs.code()).expect("both hands");
