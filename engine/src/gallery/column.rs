@@ -89,13 +89,12 @@ impl Column {
         match self {
             Self::Memory(bytes) => Ok(bytes.bytes()),
             Self::File { file, offset, len, crc, verified } => {
-                let (start, bytes) = usize::try_from(*offset)
+                let bytes = usize::try_from(*offset)
                     .ok()
-                    .and_then(|start| Some((start, file.map.bytes().get(start..start.checked_add(*len as usize)?)?)))
+                    .and_then(|start| file.map.bytes().get(start..start.checked_add(*len as usize)?))
                     .ok_or_else(|| GalleryError::corrupt(&file.path, *offset, "the block lies beyond the file"))?;
                 // Two threads may verify at once; both come to the same end.
                 if !verified.load(Ordering::Acquire) {
-                    file.map.will_need(start, bytes.len());
                     if crc32c::crc32c(bytes) != *crc {
                         return Err(GalleryError::corrupt(&file.path, *offset, "the block's checksum is wrong"));
                     }

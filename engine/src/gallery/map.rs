@@ -47,17 +47,6 @@ impl Map {
         Ok(Self::Mapped(map))
     }
 
-    /// Asks the system to read a range from the disk in one go, where it is not in memory yet: it guesses a range of its
-    /// own otherwise, 128 KiB as Linux comes. A hint: what can't be had changes nothing.
-    pub fn will_need(&self, start: usize, len: usize) {
-        if let Self::Mapped(map) = self
-            && start.checked_add(len).is_some_and(|end| end <= map.len())
-        {
-            // Refused where the system has no such hint.
-            let _ = map.advise_range(memmap2::Advice::WillNeed, start, len);
-        }
-    }
-
     /// The mapped bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
