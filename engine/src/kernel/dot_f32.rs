@@ -32,7 +32,7 @@ pub fn products(isa: Isa, a: &[f32], b: &[f32]) -> (f64, f64) {
         Level::Avx2 => x86::products_avx2(a, b),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => x86::products_avx512(a, b),
-        _ => products_plain::<false>(a, b),
+        _ => products_plain(a, b),
     }
 }
 
@@ -65,9 +65,8 @@ pub fn rotate(isa: Isa, panels: &[f64], rows: &[f64], out: &mut [[f64; ROTATED]]
     }
 }
 
-/// [`products`] for any CPU, and with `FMA` for those that have it.
-#[inline(always)]
-fn products_plain<const FMA: bool>(a: &[f32], b: &[f32]) -> (f64, f64) {
+/// [`products`] for any CPU.
+fn products_plain(a: &[f32], b: &[f32]) -> (f64, f64) {
     let mut dot = [0f64; LANES];
     let mut norm = [0f64; LANES];
     let (whole_a, tail_a) = a.as_chunks::<LANES>();
@@ -75,8 +74,8 @@ fn products_plain<const FMA: bool>(a: &[f32], b: &[f32]) -> (f64, f64) {
     let mut add = |a: &[f32; LANES], b: &[f32; LANES]| {
         for l in 0..LANES {
             let (x, y) = (f64::from(a[l]), f64::from(b[l]));
-            dot[l] = if FMA { x.mul_add(y, dot[l]) } else { dot[l] + x * y };
-            norm[l] = if FMA { y.mul_add(y, norm[l]) } else { norm[l] + y * y };
+            dot[l] += x * y;
+            norm[l] += y * y;
         }
     };
     for (a, b) in whole_a.iter().zip(whole_b) {

@@ -3,17 +3,51 @@
 #![allow(clippy::needless_range_loop)]
 #![allow(unsafe_code)]
 
-use super::{PANEL, ROTATED};
+use super::{LANES, PANEL, ROTATED};
 use std::arch::x86_64::*;
 
 /// The caller has checked that the CPU has the features.
 pub(super) fn products_avx2(a: &[f32], b: &[f32]) -> (f64, f64) {
-    #[target_feature(enable = "avx2,fma")]
-    fn inner(a: &[f32], b: &[f32]) -> (f64, f64) {
-        super::products_plain::<true>(a, b)
-    }
+    debug_assert_eq!(a.len(), b.len());
     // SAFETY: `Level::Avx2` is only had when the CPU has AVX2 and FMA (`Isa::available`).
-    unsafe { inner(a, b) }
+    unsafe { products_ymm(a, b) }
+}
+
+/// Intrinsics, and no common code with the other paths: a closure or function that the compiler does not inline here is
+/// compiled without FMA, and each `mul_add` becomes a call.
+///
+/// # Safety
+/// - The CPU has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn products_ymm(a: &[f32], b: &[f32]) -> (f64, f64) {
+    let mut dot = [_mm256_setzero_pd(); 4];
+    let mut norm = [_mm256_setzero_pd(); 4];
+    let (whole_a, tail_a) = a.as_chunks::<LANES>();
+    let (whole_b, tail_b) = b.as_chunks::<LANES>();
+    let (mut last_a, mut last_b) = ([0f32; LANES], [0f32; LANES]);
+    last_a[..tail_a.len()].copy_from_slice(tail_a);
+    last_b[..tail_b.len()].copy_from_slice(tail_b);
+    let tail = (!tail_a.is_empty()).then_some((&last_a, &last_b));
+    for (a, b) in whole_a.iter().zip(whole_b).chain(tail) {
+        for quarter in 0..4 {
+            // SAFETY: four of sixteen values, from `quarter * 4`.
+            let (x, y) =
+                unsafe { (_mm_loadu_ps(a.as_ptr().add(quarter * 4)), _mm_loadu_ps(b.as_ptr().add(quarter * 4))) };
+            let (x, y) = (_mm256_cvtps_pd(x), _mm256_cvtps_pd(y));
+            dot[quarter] = _mm256_fmadd_pd(x, y, dot[quarter]);
+            norm[quarter] = _mm256_fmadd_pd(y, y, norm[quarter]);
+        }
+    }
+    (fold_ymm(dot), fold_ymm(norm))
+}
+
+/// The order of `super::fold`.
+#[target_feature(enable = "avx2")]
+fn fold_ymm(lanes: [__m256d; 4]) -> f64 {
+    let (low, high) = (_mm256_add_pd(lanes[0], lanes[2]), _mm256_add_pd(lanes[1], lanes[3]));
+    let four = _mm256_add_pd(low, high);
+    let two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd::<1>(four));
+    _mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two))
 }
 
 /// The caller has checked that the CPU has the features.

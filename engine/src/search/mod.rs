@@ -249,7 +249,11 @@ fn identify_with(
 
     let share = shortlist_len(probe.screened.len(), limit, options.shortlist_min);
     let keep: ByWay<usize> = [share, options.swapped_max, options.crossed_max];
-    let shortlists = screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?;
+    let screen = || screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted);
+    let shortlists = match memory.filter(|_| options.only.is_none() && options.exclude.is_empty()) {
+        Some(memory) => memory.shortlists(probe, limit, keep, screen)?,
+        None => screen()?,
+    };
     for (hands, list) in Hands::ALL.into_iter().zip(&shortlists) {
         for (row, _) in list {
             rows.entry(*row).or_default().add_screened(hands);

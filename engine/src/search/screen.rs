@@ -11,7 +11,7 @@ use crate::gallery::{Block, GalleryError, Snapshot};
 use crate::template::FingerPosition;
 
 /// Rows and their summed screen score; score descending, then row.
-type Ranked = Vec<(u64, u32)>;
+pub(super) type Ranked = Vec<(u64, u32)>;
 
 /// The screened fingers of a column (their number, and the ways that this serves), batched.
 type Column = (FingerPosition, Vec<(usize, ByWay<bool>)>, ScreenBatch);
