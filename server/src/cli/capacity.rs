@@ -33,6 +33,10 @@ pub struct CapacityArgs {
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
+    /// So many galleries of 1,000 people for what the cascade loses, each person searched for once: a loss of less than one
+    /// in a thousand takes more than one to be seen. About five seconds of a core each.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    galleries: u64,
     #[command(flatten)]
     faces: FaceArgs,
 }
@@ -60,7 +64,7 @@ struct Report {
 /// # Errors
 /// Synthetic people that cannot be enrolled: a broken build.
 pub fn run(args: &CapacityArgs) -> anyhow::Result<()> {
-    let (report, about_faces) = measure(&args.faces)?;
+    let (report, about_faces) = measure(&args.faces, args.galleries)?;
     if args.json {
         return print_json(&report);
     }
@@ -140,7 +144,7 @@ fn sample(model: &Model, people: &People, who: std::ops::Range<u64>, position: F
     Sample { templates, features }
 }
 
-fn measure(faces: &FaceArgs) -> anyhow::Result<(Report, String)> {
+fn measure(faces: &FaceArgs, galleries: u64) -> anyhow::Result<(Report, String)> {
     let isa = Isa::active();
     let model = Model::shipped();
     let tolerance = u8::try_from(model.screen_limit()).unwrap_or(ScreenParams::TOLERANCE_BITS_DEFAULT);
@@ -166,7 +170,7 @@ fn measure(faces: &FaceArgs) -> anyhow::Result<(Report, String)> {
 
     let (mated, non_mated) = compare_rates(model, &columns[1], &people, positions[1])?;
     let faces = capacity_faces::measure(isa, faces)?;
-    let Loss { probes, lost } = capacity_cascade::loss(isa, &params, model)?;
+    let Loss { probes, lost } = capacity_cascade::loss(isa, &params, model, galleries)?;
     let report = Report {
         screen_comparisons_per_s_core: screen_rate(isa, &params, &columns[1], &tiles[1]),
         compare_non_mated_per_s_core: non_mated,

@@ -16,8 +16,8 @@ use super::capacity::{FINGERS, REFERENCES, Sample, rate as rate_of};
 
 /// Probe people, searched together.
 const PROBES: usize = 8;
-/// People whose loss is measured, each searched for among all; another seed than the rates'.
-const PEOPLE: u64 = 1_000;
+/// People of a gallery whose loss is measured, each searched for among all; another seed than the rates'.
+pub const PEOPLE: u64 = 1_000;
 const SEED: u64 = 2;
 
 /// A column, the probe people screened against it with their minutiae, and their packed prints.
@@ -106,12 +106,23 @@ pub struct Loss {
     pub lost: usize,
 }
 
+/// [`loss_among`] in so many galleries of different people.
+pub fn loss(isa: Isa, params: &ScreenParams, model: &Model, galleries: u64) -> anyhow::Result<Loss> {
+    let mut all = Loss { probes: 0, lost: 0 };
+    for gallery in 0..galleries {
+        let one = loss_among(isa, params, model, gallery * PEOPLE)?;
+        all.probes += one.probes;
+        all.lost += one.lost;
+    }
+    Ok(all)
+}
+
 /// Each of a thousand people on a second day among all of them on the first: kept, as in a gallery of millions, is one in a
 /// thousand, that is one. The shortest list of a real search is longer, so that it loses less.
-pub fn loss(isa: Isa, params: &ScreenParams, model: &Model) -> anyhow::Result<Loss> {
+fn loss_among(isa: Isa, params: &ScreenParams, model: &Model, first: u64) -> anyhow::Result<Loss> {
     let people = People::new(SEED, Default::default());
     let make = |shot: u64| -> Vec<Prepared> {
-        (0..PEOPLE).into_par_iter().map(|who| prepared(model, &people, who, shot)).collect()
+        (first..first + PEOPLE).into_par_iter().map(|who| prepared(model, &people, who, shot)).collect()
     };
     let (references, probes) = (make(0), make(1));
     let empty = FingerFeatures::new(Vec::new(), Vec::new());
