@@ -2,7 +2,8 @@
 //!
 //! Searches in a calibration gallery, screened as sharply as the gallery that is spoken of, give the distribution of the
 //! best stranger's score; a generalised Pareto tail carries it on. A gallery `k` times as large is `k` independent
-//! chances: `FPIR = 1 - (1 - p)^k`.
+//! chances: `FPIR = 1 - (1 - p)^k`. Where the probe has a face, strangers who are candidates by their face alone are
+//! added as chances of their own ([`Lookalikes`]).
 
 use std::collections::BTreeMap;
 
@@ -132,7 +133,7 @@ mod tests {
         let calibration = FaceCalibration::shipped();
         let prediction = Prediction { references: 2_000, tails, lookalikes: Lookalikes::new(calibration) };
         let fpir = |c, t| prediction.fpir(size, c, t).unwrap();
-        // Of 20,000 strangers one in some hundreds of searches is like the probe by its face alone, whatever the threshold.
+        // By face alone one search in some hundreds finds a stranger among 20,000, and the fewer the more is asked for.
         let extra = fpir(FULL, 14.0) - fpir(fingers, 14.0);
         assert!(fpir(FULL, 5.0) > fpir(fingers, 5.0));
         assert!(prediction.lookalikes.chance(-3.0) == prediction.lookalikes.candidate);
