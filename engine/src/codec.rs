@@ -17,6 +17,15 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|e| CodecError(e.to_string()))
 }
 
+/// Encodes a value behind what `out` holds.
+///
+/// # Errors
+/// As [`encode`]; `out` then ends with a part of it.
+pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let written = bincode::serde::encode_into_std_write(value, out, bincode::config::standard());
+    written.map(drop).map_err(|e| CodecError(e.to_string()))
+}
+
 /// Decodes a value that fills `bytes` exactly.
 ///
 /// # Errors

@@ -14,10 +14,13 @@ const CLASS_SCORES_MIN: (usize, usize) = (350, 2_000);
 const KIND_NON_MATED_MIN: usize = 20_000;
 /// Classes of quality at most.
 const CLASSES_MAX: usize = 3;
-/// The tail is fitted to this share of the non-mated scores, and to at most so many: with more scores it begins further
-/// out, where it is more of a tail.
-const TAIL_SHARE: f64 = 0.01;
-const TAIL_SCORES_MAX: usize = 2_000;
+/// The tail is fitted to this share of the non-mated scores: further in, scores fall off faster than the tail may, and it
+/// would say that strangers are less rare than they are.
+const TAIL_SHARE: f64 = 0.001;
+/// Where these would be fewer than so many, the tail begins further in,
+const TAIL_SCORES_MIN: usize = 250;
+/// but not further in than this share of them.
+const TAIL_SHARE_MAX: f64 = 0.01;
 /// Up to the non-mated scores' highest hundredth both truths are well filled; beyond, only how rare strangers get counts.
 const BODY_SHARE: f64 = 0.01;
 const SHAPE_MAX: f64 = 0.5;
@@ -163,7 +166,8 @@ fn correlation(scores: &[CalibrationScore], mated: bool, value: impl Fn(&Calibra
 fn curve(mated: Vec<f32>, mut non_mated: Vec<f32>) -> Curve {
     non_mated.sort_unstable_by(f32::total_cmp);
     let n = non_mated.len();
-    let in_tail = ((n as f64 * TAIL_SHARE) as usize).clamp(20, TAIL_SCORES_MAX).min(n - 1);
+    let share = |of: f64| (n as f64 * of) as usize;
+    let in_tail = share(TAIL_SHARE).max(TAIL_SCORES_MIN.min(share(TAIL_SHARE_MAX))).max(20).min(n - 1);
     let tail_start = non_mated[n - 1 - in_tail];
     // Method of moments: mean m and variance v of the excesses give shape (1 - m^2/v)/2 and scale m (1 + m^2/v)/2.
     let excess = || non_mated[n - in_tail..].iter().map(|s| f64::from(s - tail_start));
@@ -175,7 +179,7 @@ fn curve(mated: Vec<f32>, mut non_mated: Vec<f32>) -> Curve {
     let shape = (fitted + 1.0 / libm::sqrt(count)).clamp(0.0, SHAPE_MAX);
     let scale = mean * (1.0 - shape);
 
-    let body_end = non_mated[n - 1 - ((n as f64 * BODY_SHARE) as usize).clamp(in_tail.min(20), n - 1)];
+    let body_end = non_mated[n - 1 - share(BODY_SHARE).clamp(in_tail.min(20), n - 1)];
     let mut knots = isotonic(&mated, &non_mated);
     knots.retain(|k| k[0] <= body_end);
     if knots.is_empty() {

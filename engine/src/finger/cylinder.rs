@@ -32,46 +32,59 @@ const SQUASH: f32 = 0.01;
 const STEPS_PER_PX: f32 = 4.0;
 
 struct Tables {
-    /// Gaussian of a distance, unnormalised, by quarter pixel.
-    near: Vec<f32>,
-    ring: Vec<f32>,
-    /// For each 256th of a turn the share in each of the six direction sections.
-    sections: Vec<[f32; SECTIONS]>,
-    /// Grid cells in the disc: where cell (row, column) starts in [`Raw`], or `usize::MAX`.
+    /// Gaussian of a distance, unnormalised, by quarter pixel; zeros beyond the reach.
+    near: [f32; NEAR_STEPS],
+    ring: [f32; RING_STEPS],
+    /// For each 256th of a turn the share in each of the six direction sections, and zeros.
+    sections: Vec<Sections>,
+    /// Grid cells in the disc: the number of cell (row, column), or [`OUTSIDE`].
     cell: [[usize; GRID]; GRID],
     ring_centres: [(f32, f32); CELLS_RING],
 }
 
+/// Powers of two above four steps a pixel of reach.
+const NEAR_STEPS: usize = 128;
+const RING_STEPS: usize = 256;
+const _: () = assert!(
+    NEAR_STEPS as f32 > REACH_PX * STEPS_PER_PX + 1.0 && RING_STEPS as f32 > RING_REACH_PX * STEPS_PER_PX + 1.0
+);
+
+/// A value for each direction section, and room to make it a whole vector register.
+type Sections = [f32; 8];
+/// Sums of the disc's cells, then the ring's, then of what lies outside.
+type Sums = [Sections; CELLS + 1];
+const CELLS: usize = CELLS_DISC + CELLS_RING;
+const OUTSIDE: usize = CELLS;
+
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let gauss = |reach: f32, sigma: f64| {
-        (0..=(reach * STEPS_PER_PX) as usize + 1)
-            .map(|i| {
-                let d = i as f64 / f64::from(STEPS_PER_PX) / sigma;
-                libm::exp(-0.5 * d * d) as f32
-            })
-            .collect()
-    };
+    fn gauss<const N: usize>(reach: f32, sigma: f64) -> [f32; N] {
+        std::array::from_fn(|i| {
+            let d = i as f64 / f64::from(STEPS_PER_PX) / sigma;
+            if i <= (reach * STEPS_PER_PX) as usize + 1 { libm::exp(-0.5 * d * d) as f32 } else { 0.0 }
+        })
+    }
     // The integral of a Gaussian (sigma 40 degrees) of the direction difference over a section of 60 degrees.
     let sigma_turn = 1.0 / 9.0;
     let below = |x: f64| 0.5 * libm::erfc(-x / (sigma_turn * std::f64::consts::SQRT_2));
     let sections = (0..256)
         .map(|i| {
-            std::array::from_fn(|k| {
+            let share = |k: usize| {
                 let centre = -0.5 + (k as f64 + 0.5) / SECTIONS as f64;
                 let mut difference = i as f64 / 256.0 - centre;
                 difference -= libm::floor(difference + 0.5);
                 let half = 0.5 / SECTIONS as f64;
                 (below(difference + half) - below(difference - half)) as f32
-            })
+            };
+            std::array::from_fn(|k| if k < SECTIONS { share(k) } else { 0.0 })
         })
         .collect();
-    let mut cell = [[usize::MAX; GRID]; GRID];
+    let mut cell = [[OUTSIDE; GRID]; GRID];
     let mut next = 0;
     for (row, cells) in cell.iter_mut().enumerate() {
         for (column, at) in cells.iter_mut().enumerate() {
             let (x, y) = (centre_px(column), centre_px(row));
             if x * x + y * y <= RADIUS_PX * RADIUS_PX {
-                *at = next * SECTIONS;
+                *at = next;
                 next += 1;
             }
         }
@@ -106,7 +119,7 @@ pub(crate) fn neighbourhoods(minutiae: &[Minutia], out: &mut Vec<Raw>) {
     out.clear();
     for (i, a) in minutiae.iter().enumerate() {
         let (c, s) = directions.of(a.angle);
-        let mut sums = [0f32; RAW_DIMENSIONS];
+        let mut sums: Sums = [[0.0; 8]; CELLS + 1];
         for (j, b) in minutiae.iter().enumerate() {
             if i == j {
                 continue;
@@ -131,43 +144,151 @@ pub(crate) fn neighbourhoods(minutiae: &[Minutia], out: &mut Vec<Raw>) {
                 add_ring(tables, u, v, weight * peak_ring, share, &mut sums);
             }
         }
-        out.push(sums.map(|v| (v / (v + SQUASH) * 255.0 + 0.5) as u8));
+        let mut raw: Raw = [0; RAW_DIMENSIONS];
+        for (to, from) in raw.as_chunks_mut::<SECTIONS>().0.iter_mut().zip(&sums) {
+            // Loops over whole arrays: `map` is compiled once for all instruction sets, for the least of them.
+            let mut squashed = [0i32; 8];
+            for (to, v) in squashed.iter_mut().zip(from) {
+                *to = (v / (v + SQUASH) * 255.0 + 0.5) as i32;
+            }
+            for (to, from) in to.iter_mut().zip(squashed) {
+                *to = from as u8;
+            }
+        }
+        out.push(raw);
+    }
+}
+
+/// What each cell of an axis is worth to a place on it, and a bit for each that is within reach.
+#[inline(always)]
+fn within_reach(tables: &Tables, at: f32) -> ([f32; GRID], u32) {
+    let (mut distances, mut places, mut worth) = ([0f32; GRID], [0i32; GRID], [0f32; GRID]);
+    for (index, distance) in distances.iter_mut().enumerate() {
+        *distance = (at - centre_px(index)).abs();
+    }
+    for (place, distance) in places.iter_mut().zip(&distances) {
+        *place = (distance.min(REACH_PX) * STEPS_PER_PX + 0.5) as i32;
+    }
+    let mut reached = 0;
+    for index in 0..GRID {
+        worth[index] = tables.near[places[index] as usize % NEAR_STEPS];
+        reached |= u32::from(distances[index] <= REACH_PX) << index;
+    }
+    (worth, reached)
+}
+
+/// The numbers of the bits that are set, lowest first.
+#[inline(always)]
+fn each_bit(mut bits: u32, mut work: impl FnMut(usize)) {
+    while bits != 0 {
+        work(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
     }
 }
 
 #[inline(always)]
-fn add_disc(tables: &Tables, u: f32, v: f32, weight: f32, share: &[f32; SECTIONS], sums: &mut [f32; RAW_DIMENSIONS]) {
-    for row in 0..GRID {
-        let dv = (v - centre_px(row)).abs();
-        if dv > REACH_PX {
-            continue;
-        }
-        let gv = weight * tables.near[(dv * STEPS_PER_PX + 0.5) as usize];
-        for column in 0..GRID {
-            let at = tables.cell[row][column];
-            let du = (u - centre_px(column)).abs();
-            if du > REACH_PX || at == usize::MAX {
-                continue;
-            }
-            let g = gv * tables.near[(du * STEPS_PER_PX + 0.5) as usize];
-            for (sum, share) in sums[at..at + SECTIONS].iter_mut().zip(share) {
-                *sum += g * share;
-            }
-        }
+fn add(sum: &mut Sections, g: f32, share: &Sections) {
+    for (sum, share) in sum.iter_mut().zip(share) {
+        *sum += g * share;
     }
 }
 
 #[inline(always)]
-fn add_ring(tables: &Tables, u: f32, v: f32, weight: f32, share: &[f32; SECTIONS], sums: &mut [f32; RAW_DIMENSIONS]) {
-    for (k, &(x, y)) in tables.ring_centres.iter().enumerate() {
-        let d2 = (u - x) * (u - x) + (v - y) * (v - y);
-        if d2 > RING_REACH_PX * RING_REACH_PX {
-            continue;
-        }
-        let g = weight * tables.ring[(d2.sqrt() * STEPS_PER_PX + 0.5) as usize];
-        let at = (CELLS_DISC + k) * SECTIONS;
-        for (sum, share) in sums[at..at + SECTIONS].iter_mut().zip(share) {
-            *sum += g * share;
+fn add_disc(tables: &Tables, u: f32, v: f32, weight: f32, share: &Sections, sums: &mut Sums) {
+    let ((of_rows, rows), (of_columns, columns)) = (within_reach(tables, v), within_reach(tables, u));
+    each_bit(rows, |row| {
+        let gv = weight * of_rows[row % GRID];
+        let cells = &tables.cell[row % GRID];
+        each_bit(columns, |column| {
+            let cell = cells[column % GRID].min(OUTSIDE);
+            add(&mut sums[cell], gv * of_columns[column % GRID], share);
+        });
+    });
+}
+
+#[inline(always)]
+fn add_ring(tables: &Tables, u: f32, v: f32, weight: f32, share: &Sections, sums: &mut Sums) {
+    let mut distances = [0f32; CELLS_RING];
+    for (d2, (x, y)) in distances.iter_mut().zip(&tables.ring_centres) {
+        *d2 = (u - x) * (u - x) + (v - y) * (v - y);
+    }
+    let mut reached = 0u32;
+    for (k, d2) in distances.iter().enumerate() {
+        reached |= u32::from(*d2 <= RING_REACH_PX * RING_REACH_PX) << k;
+    }
+    each_bit(reached, |k| {
+        let k = k % CELLS_RING;
+        let g = weight * tables.ring[(distances[k].sqrt() * STEPS_PER_PX + 0.5) as i32 as usize % RING_STEPS];
+        add(&mut sums[CELLS_DISC + k], g, share);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As it is defined: every neighbour asks every cell.
+    fn by_definition(minutiae: &[Minutia]) -> Vec<Raw> {
+        let (tables, directions) = (&*TABLES, Directions::get());
+        let peak = (1.0 / (SIGMA_PX * 2.506_628_274_631)) as f32;
+        let of = |(i, a): (usize, &Minutia)| {
+            let (c, s) = directions.of(a.angle);
+            let mut sums = [[0f32; SECTIONS]; CELLS];
+            for b in minutiae.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, b)| b) {
+                let (dx, dy) = (b.x_px() - a.x_px(), a.y_px() - b.y_px());
+                let d2 = dx * dx + dy * dy;
+                let (u, v) = (c * dx + s * dy, c * dy - s * dx);
+                let share = &tables.sections[usize::from(b.angle.wrapping_sub(a.angle).wrapping_add(128) >> 8)];
+                let weight = quality_weight(b.quality) * peak;
+                let mut add = |cell: usize, g: f32| sums[cell].iter_mut().zip(share).for_each(|(s, w)| *s += g * w);
+                for (row, column) in (0..GRID * GRID).map(|k| (k / GRID, k % GRID)) {
+                    let (du, dv) = ((u - centre_px(column)).abs(), (v - centre_px(row)).abs());
+                    let far = d2 >= (RADIUS_PX + REACH_PX) * (RADIUS_PX + REACH_PX) || du > REACH_PX || dv > REACH_PX;
+                    if !far && tables.cell[row][column] != OUTSIDE {
+                        let near = |d: f32| tables.near[(d * STEPS_PER_PX + 0.5) as usize];
+                        add(tables.cell[row][column], weight * near(dv) * near(du));
+                    }
+                }
+                let (inner, outer) = (RING_RADIUS_PX - RING_REACH_PX, RING_RADIUS_PX + RING_REACH_PX);
+                for (k, &(x, y)) in tables.ring_centres.iter().enumerate() {
+                    let from = (u - x) * (u - x) + (v - y) * (v - y);
+                    if d2 > inner * inner && d2 <= outer * outer && from <= RING_REACH_PX * RING_REACH_PX {
+                        let near = tables.ring[(from.sqrt() * STEPS_PER_PX + 0.5) as usize];
+                        add(CELLS_DISC + k, weight * near);
+                    }
+                }
+            }
+            let bytes: Vec<u8> = sums.as_flattened().iter().map(|v| (v / (v + SQUASH) * 255.0 + 0.5) as u8).collect();
+            bytes.try_into().expect("all cells")
+        };
+        minutiae.iter().enumerate().map(of).collect()
+    }
+
+    #[test]
+    fn the_cells_that_are_looked_at_are_those_that_count() {
+        let mut random = crate::evaluation::random::Random::new(11);
+        for count in [0, 1, 2, 30, 200] {
+            // Crowded and wide, on the grid's own lines too.
+            for spread in [90.0, 400.0, 17.5] {
+                let place =
+                    |random: &mut crate::evaluation::random::Random| (4_000.0 + random.normal() * spread * 4.0) as u16;
+                let minutiae: Vec<Minutia> = (0..count)
+                    .map(|k| Minutia {
+                        x: place(&mut random),
+                        y: place(&mut random),
+                        angle: if k % 3 == 0 {
+                            16_384 * (k % 4) as u16
+                        } else {
+                            (random.normal() * 30_000.0) as i32 as u16
+                        },
+                        kind_code: 1,
+                        quality: (k % 101) as u8,
+                    })
+                    .collect();
+                let mut found = Vec::new();
+                neighbourhoods(&minutiae, &mut found);
+                assert!(found == by_definition(&minutiae), "{count} minutiae, {spread}");
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::column::{AlignedBytes, Column, ColumnId};
 use super::faces::FaceModels;
-use super::payload::{FaceRows, Meta, Prints};
+use super::payload::{FaceRows, Meta, PrintIndex, Prints};
 use super::{GalleryError, Reference};
 use crate::face;
 use crate::finger::screen::{self, Tile};
@@ -26,12 +26,28 @@ pub struct Block {
     pub(super) columns: BTreeMap<ColumnId, Column>,
 }
 
-/// One finger position of a block.
-pub struct FingerColumn<'a> {
-    /// The screen's tile; entry `i` is entry `i` of `prints`.
+/// What the screen reads of one finger position of a block.
+pub struct ScreenColumn<'a> {
+    /// Entry `i` is entry `i` of the prints.
     pub tile: Tile<'a>,
-    /// The prints for the comparison.
-    pub prints: Prints<'a>,
+    rows: RowsOf<'a>,
+}
+
+/// Where it stands whose an entry is.
+enum RowsOf<'a> {
+    Index(&'a [u8]),
+    /// A gallery of an earlier version.
+    Prints(Prints<'a>),
+}
+
+impl ScreenColumn<'_> {
+    /// Row within the block of an entry.
+    pub fn row(&self, entry: usize) -> Option<u8> {
+        match &self.rows {
+            RowsOf::Index(rows) => rows.get(entry).copied(),
+            RowsOf::Prints(prints) => prints.row(entry),
+        }
+    }
 }
 
 /// One face model of a block.
@@ -57,7 +73,7 @@ impl Block {
         let mut columns = BTreeMap::new();
         let meta = Meta::encode(references.iter().map(|r| (r.position, r.subject.as_str())));
         columns.insert(ColumnId::Meta, Column::Memory(AlignedBytes::new(&meta)));
-        let fingers: Vec<(FingerPosition, AlignedBytes, AlignedBytes)> = (0..=10u8)
+        let fingers: Vec<(FingerPosition, [AlignedBytes; 3])> = (0..=10u8)
             .into_par_iter()
             .filter_map(FingerPosition::new)
             .filter_map(|position| {
@@ -69,13 +85,16 @@ impl Block {
                 (!prints.is_empty()).then(|| {
                     let views: Vec<_> = prints.iter().map(|(_, p)| p.features.view()).collect();
                     let tile = screen::encode_tile(&views).map_err(|e| GalleryError::Limit(e.to_string()))?;
-                    Ok((position, AlignedBytes::new(&tile), AlignedBytes::new(&Prints::encode(&prints))))
+                    let prints = AlignedBytes::new(&Prints::encode(&prints));
+                    let index = PrintIndex::encode(prints.bytes()).map_err(|e| GalleryError::Limit(e.into()))?;
+                    Ok((position, [AlignedBytes::new(&tile), prints, AlignedBytes::new(&index)]))
                 })
             })
             .collect::<Result<_, GalleryError>>()?;
-        for (position, tile, prints) in fingers {
+        for (position, [tile, prints, index]) in fingers {
             columns.insert(ColumnId::Screen(position), Column::Memory(tile));
             columns.insert(ColumnId::Prints(position), Column::Memory(prints));
+            columns.insert(ColumnId::PrintIndex(position), Column::Memory(index));
         }
         for (slot, model) in models.iter().enumerate() {
             let slot = slot as u8;
@@ -109,10 +128,7 @@ impl Block {
         parse: impl FnOnce(&'a [u8]) -> Result<T, String>,
     ) -> Result<Option<T>, GalleryError> {
         let Some(column) = self.columns.get(&id) else { return Ok(None) };
-        parse(column.bytes()?).map(Some).map_err(|what| {
-            let (path, offset) = column.place();
-            GalleryError::Corrupt { path, offset, what }
-        })
+        parse(column.bytes()?).map(Some).map_err(|what| column.corrupt(what))
     }
 
     fn meta(&self) -> Result<Meta<'_>, GalleryError> {
@@ -136,22 +152,52 @@ impl Block {
         Ok(self.meta()?.subject(usize::from(row)))
     }
 
-    /// The prints of a finger position, with the screen's tile. `None` when the block has none.
+    /// What the screen reads of a finger position; of the prints nothing is touched. `None` when the block has none.
     ///
     /// # Errors
     /// Damage or I/O.
-    pub fn finger(&self, position: FingerPosition) -> Result<Option<FingerColumn<'_>>, GalleryError> {
+    pub fn screen(&self, position: FingerPosition) -> Result<Option<ScreenColumn<'_>>, GalleryError> {
         let tile = self.column(ColumnId::Screen(position), |b| Tile::parse(b).map_err(|e| e.to_string()))?;
-        let prints = self.prints(position)?;
-        Ok(tile.zip(prints).map(|(tile, prints)| FingerColumn { tile, prints }))
+        let Some(tile) = tile else { return Ok(None) };
+        let rows = match self.index(position)? {
+            Some(index) => RowsOf::Index(index.rows),
+            None => match self.prints(position)? {
+                Some(prints) => RowsOf::Prints(prints),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(ScreenColumn { tile, rows }))
     }
 
-    /// The prints alone.
+    fn index(&self, position: FingerPosition) -> Result<Option<PrintIndex<'_>>, GalleryError> {
+        self.column(ColumnId::PrintIndex(position), |b| PrintIndex::parse(b).map_err(str::to_owned))
+    }
+
+    /// The prints of a finger position. `None` when the block has none.
+    ///
+    /// With an index nothing of them is touched here, and each is verified when it is read: so one print of a gallery larger
+    /// than memory costs two pages and not the block.
     ///
     /// # Errors
     /// Damage or I/O.
     pub fn prints(&self, position: FingerPosition) -> Result<Option<Prints<'_>>, GalleryError> {
-        self.column(ColumnId::Prints(position), |b| Prints::parse(b).map_err(str::to_owned))
+        let Some(column) = self.columns.get(&ColumnId::Prints(position)) else { return Ok(None) };
+        let prints = match self.index(position)? {
+            None => Prints::parse(column.bytes()?),
+            Some(index) => {
+                let (bytes, verified) = column.perhaps_verified()?;
+                Prints::indexed(bytes, index, !verified)
+            }
+        };
+        prints.map(Some).map_err(|what| column.corrupt(what))
+    }
+
+    /// That something is wrong with the prints of a finger position.
+    pub(crate) fn corrupt_prints(&self, position: FingerPosition, what: &str) -> GalleryError {
+        match self.columns.get(&ColumnId::Prints(position)) {
+            Some(column) => column.corrupt(what),
+            None => GalleryError::Limit(what.into()),
+        }
     }
 
     /// The faces of the model with this number in the manifest.
@@ -166,10 +212,7 @@ impl Block {
         let (Some(rows), Some(codes8), Some(codes4), Some(originals)) = (rows, codes8, codes4, originals) else {
             return Ok(None);
         };
-        let corrupt = |id: ColumnId, what: String| {
-            let (path, offset) = self.columns[&id].place();
-            GalleryError::Corrupt { path, offset, what }
-        };
+        let corrupt = |id: ColumnId, what: String| self.columns[&id].corrupt(what);
         let basis = models.get(model).and_then(|m| m.basis(rows.basis as usize)).ok_or_else(|| {
             corrupt(ColumnId::FaceRows(model), format!("names basis {} of face model {model}", rows.basis))
         })?;
@@ -227,7 +270,16 @@ impl Block {
         self.columns.values().try_for_each(|c| c.bytes().map(|_| ()))?;
         self.meta()?;
         for position in (0..=10).filter_map(FingerPosition::new) {
-            self.finger(position)?;
+            self.screen(position)?;
+            let Some(column) = self.columns.get(&ColumnId::Prints(position)) else { continue };
+            let prints = column.bytes()?;
+            Prints::parse(prints).map_err(|what| column.corrupt(what))?;
+            if let Some(index) = self.columns.get(&ColumnId::PrintIndex(position)) {
+                let expected = PrintIndex::encode(prints).map_err(|what| column.corrupt(what))?;
+                if index.bytes()? != expected {
+                    return Err(index.corrupt("the index of the prints says something else than they do"));
+                }
+            }
         }
         for id in self.columns.keys() {
             if let ColumnId::FaceRows(model) = id {

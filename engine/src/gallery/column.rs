@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::GalleryError;
-use super::map::Map;
+use super::map::{Access, Map};
 use crate::template::FingerPosition;
 
 /// Alignment of every payload in memory and in its file.
@@ -30,6 +30,9 @@ pub enum ColumnId {
     FaceCodes4(u8),
     /// The face embeddings as given, 32-bit.
     FaceOriginals(u8),
+    /// Whose each print of one finger position is, where it lies in [`ColumnId::Prints`], and its checksum: so that one can
+    /// be read without the others. Galleries of earlier versions have none.
+    PrintIndex(FingerPosition),
 }
 
 impl ColumnId {
@@ -39,10 +42,19 @@ impl ColumnId {
             Self::Meta => "meta.col".into(),
             Self::Screen(p) => format!("finger-{:02}-screen.col", p.code()),
             Self::Prints(p) => format!("finger-{:02}-prints.col", p.code()),
+            Self::PrintIndex(p) => format!("finger-{:02}-index.col", p.code()),
             Self::FaceRows(m) => format!("face-{m:03}-rows.col"),
             Self::FaceCodes8(m) => format!("face-{m:03}-codes8.col"),
             Self::FaceCodes4(m) => format!("face-{m:03}-codes4.col"),
             Self::FaceOriginals(m) => format!("face-{m:03}-originals.col"),
+        }
+    }
+
+    /// How its file is read.
+    pub(super) fn access(self) -> Access {
+        match self {
+            Self::Prints(_) => Access::Scattered,
+            _ => Access::Sequential,
         }
     }
 }
@@ -84,25 +96,50 @@ pub(super) enum Column {
 }
 
 impl Column {
+    /// Not yet verified.
+    pub fn of_file(file: Arc<MappedFile>, offset: u64, len: u32, crc: u32) -> Self {
+        Self::File { file, offset, len, crc, verified: false.into() }
+    }
+
     /// The payload; a mapped one is verified against its checksum on first touch.
     pub fn bytes(&self) -> Result<&[u8], GalleryError> {
+        let bytes = self.unverified()?;
+        if let Self::File { file, offset, crc, verified, .. } = self
+            // Two threads may verify at once; both come to the same end.
+            && !verified.load(Ordering::Acquire)
+        {
+            file.map.want(*offset, bytes.len());
+            if crc32c::crc32c(bytes) != *crc {
+                return Err(self.corrupt("the block's checksum is wrong"));
+            }
+            verified.store(true, Ordering::Release);
+        }
+        Ok(bytes)
+    }
+
+    /// The payload, and whether it has been verified: otherwise what is read of it is the caller's to verify.
+    pub fn perhaps_verified(&self) -> Result<(&[u8], bool), GalleryError> {
+        let verified = match self {
+            Self::Memory(_) => true,
+            Self::File { verified, .. } => verified.load(Ordering::Acquire),
+        };
+        Ok((self.unverified()?, verified))
+    }
+
+    fn unverified(&self) -> Result<&[u8], GalleryError> {
         match self {
             Self::Memory(bytes) => Ok(bytes.bytes()),
-            Self::File { file, offset, len, crc, verified } => {
-                let bytes = usize::try_from(*offset)
-                    .ok()
-                    .and_then(|start| file.map.bytes().get(start..start.checked_add(*len as usize)?))
-                    .ok_or_else(|| GalleryError::corrupt(&file.path, *offset, "the block lies beyond the file"))?;
-                // Two threads may verify at once; both come to the same end.
-                if !verified.load(Ordering::Acquire) {
-                    if crc32c::crc32c(bytes) != *crc {
-                        return Err(GalleryError::corrupt(&file.path, *offset, "the block's checksum is wrong"));
-                    }
-                    verified.store(true, Ordering::Release);
-                }
-                Ok(bytes)
-            }
+            Self::File { file, offset, len, .. } => usize::try_from(*offset)
+                .ok()
+                .and_then(|start| file.map.bytes().get(start..start.checked_add(*len as usize)?))
+                .ok_or_else(|| self.corrupt("the block lies beyond the file")),
         }
+    }
+
+    /// That something is wrong with it.
+    pub fn corrupt(&self, what: impl Into<String>) -> GalleryError {
+        let (path, offset) = self.place();
+        GalleryError::Corrupt { path, offset, what: what.into() }
     }
 
     /// Compares the bytes with their checksum, also when they were verified before: what lies on a disk, or in its
@@ -110,8 +147,8 @@ impl Column {
     pub fn verify(&self) -> Result<u64, GalleryError> {
         let bytes = self.bytes()?;
         match self {
-            Self::File { file, offset, crc, .. } if crc32c::crc32c(bytes) != *crc => {
-                Err(GalleryError::corrupt(&file.path, *offset, "the block's checksum is wrong"))
+            Self::File { crc, .. } if crc32c::crc32c(bytes) != *crc => {
+                Err(self.corrupt("the block's checksum is wrong"))
             }
             _ => Ok(bytes.len() as u64),
         }

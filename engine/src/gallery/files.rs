@@ -30,8 +30,11 @@ use crate::storage::{self, Open, Storage};
 
 /// Blocks in a stripe: 65,536 references.
 pub const STRIPE_BLOCKS: usize = 256;
-/// The version of every gallery file that this build writes, but for the manifest.
+/// The version of every gallery file that this build writes, but for those that follow.
 pub const GALLERY_FORMAT_VERSION: u32 = 1;
+/// The version of a stripe's directory and of a tail that this build writes; it reads version 1 too, whose blocks have no
+/// index of their prints.
+pub const BLOCKS_FORMAT_VERSION: u32 = 2;
 /// The version of the manifest that this build writes; it reads version 1 too, which knows no tail.
 pub const MANIFEST_FORMAT_VERSION: u32 = 2;
 
@@ -123,7 +126,11 @@ pub(super) fn write_record<T: Serialize>(
 
 /// The version that a record of this kind is written with.
 fn version_of(magic: &[u8; 8]) -> u32 {
-    if magic == MANIFEST_MAGIC { MANIFEST_FORMAT_VERSION } else { GALLERY_FORMAT_VERSION }
+    match magic {
+        MANIFEST_MAGIC => MANIFEST_FORMAT_VERSION,
+        DIRECTORY_MAGIC => BLOCKS_FORMAT_VERSION,
+        _ => GALLERY_FORMAT_VERSION,
+    }
 }
 
 /// A framed record's bytes.
@@ -153,7 +160,8 @@ pub(super) fn read_record<T: DeserializeOwned>(
     path: &Path,
     magic: &[u8; 8],
 ) -> Result<Option<T>, GalleryError> {
-    let Some((_, payload)) = read_framed(storage, path, magic, version_of(magic))? else { return Ok(None) };
+    let oldest = if magic == DIRECTORY_MAGIC { 1 } else { version_of(magic) };
+    let Some((_, payload)) = read_framed(storage, path, magic, oldest)? else { return Ok(None) };
     codec::decode(&payload).map(Some).map_err(|e| GalleryError::corrupt(path, 16, e.to_string()))
 }
 
@@ -258,7 +266,7 @@ impl StripeFiles {
         let mut files = BTreeMap::new();
         for (id, len) in self.lengths() {
             let path = self.dir.join(id.file_name());
-            let open = self.storage.open(&path, Open::Read).and_then(|f| Map::new(&*f, len));
+            let open = self.storage.open(&path, Open::Read).and_then(|f| Map::new(&*f, len, id.access()));
             let map = open.map_err(|e| match e.kind() {
                 io::ErrorKind::UnexpectedEof => GalleryError::corrupt(&path, 0, e.to_string()),
                 _ => GalleryError::io(&path, e),
@@ -268,8 +276,7 @@ impl StripeFiles {
         let block = |entry: &BlockEntry| {
             let columns = entry.columns.iter().filter_map(|c| {
                 let file = files.get(&c.id)?.clone();
-                let verified = false.into();
-                Some((c.id, Column::File { file, offset: c.offset, len: c.len, crc: c.crc, verified }))
+                Some((c.id, Column::of_file(file, c.offset, c.len, c.crc)))
             });
             Arc::new(Block {
                 first_row: entry.first_row,

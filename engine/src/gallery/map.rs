@@ -14,15 +14,25 @@ use std::io;
 use super::column::AlignedBytes;
 use crate::storage::StorageFile;
 
+/// How a file is read, so that the system reads ahead where that helps and nowhere else: on a gallery larger than memory a
+/// page in the middle of nowhere must not bring megabytes of neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// From front to back.
+    Sequential,
+    /// Here and there.
+    Scattered,
+}
+
 /// The first `len` bytes of a file: a read-only mapping, or a copy where the storage has no file to map.
 pub(super) enum Map {
-    Mapped(memmap2::Mmap),
+    Mapped(memmap2::Mmap, Access),
     Copied(AlignedBytes),
 }
 
 impl Map {
     /// Maps `len` bytes; an error when the file is shorter.
-    pub fn new(file: &dyn StorageFile, len: u64) -> io::Result<Self> {
+    pub fn new(file: &dyn StorageFile, len: u64, access: Access) -> io::Result<Self> {
         let actual = file.len()?;
         if actual < len {
             let what = format!("{actual} bytes; {len} are recorded");
@@ -44,13 +54,28 @@ impl Map {
         // changed by this program after they were recorded (see the module's header for other programs), and the
         // file was checked to be long enough just now.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
-        Ok(Self::Mapped(map))
+        #[cfg(unix)]
+        if access == Access::Scattered {
+            // Advice: without it everything works, only slower.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+        Ok(Self::Mapped(map, access))
+    }
+
+    /// A range of a file that is read here and there will be read whole.
+    pub fn want(&self, offset: u64, len: usize) {
+        #[cfg(unix)]
+        if let (Self::Mapped(map, Access::Scattered), Ok(offset)) = (self, usize::try_from(offset)) {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, offset, len);
+        }
+        #[cfg(not(unix))]
+        let _ = (offset, len);
     }
 
     /// The mapped bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(map, _) => map,
             Self::Copied(bytes) => bytes.bytes(),
         }
     }

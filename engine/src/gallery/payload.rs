@@ -4,6 +4,10 @@
 //! meta:   0 "DNM1"  4 u32 rows  8..64 zero  64 u64 position[rows]  then u32 end[rows] of the names, then the names
 //! prints: 0 "DNP1"  4 u32 entries  8 u32 minutiae  12 u32 bytes of the extractors' names  16..64 zero
 //!         64 Entry[entries] (24 bytes)  then Minutia[minutiae] (8)  then Code[minutiae] (32)  then names, each 0-ended
+//! index:  0 "DNI1"  4 u32 entries  8 u32 bytes of the extractors' names  12..64 zero
+//!         64 f32 level[entries]  then u32 CRC32C[entries] of each print: its minutiae, then its codes
+//!         then u32 name[entries] (where it begins)  then u8 row[entries], u8 count[entries] (minutiae), u8 quality[entries]
+//!         then names, each 0-ended
 //! rows:   0 "DNF1"  4 u32 entries  8 u32 basis  12..64 zero  64 u8 row[entries]  then u8 quality[entries]
 //! ```
 //! Each array starts at a multiple of 64. Little-endian.
@@ -17,6 +21,7 @@ use super::PreparedFinger;
 
 const META_MAGIC: u32 = u32::from_le_bytes(*b"DNM1");
 const PRINTS_MAGIC: u32 = u32::from_le_bytes(*b"DNP1");
+const INDEX_MAGIC: u32 = u32::from_le_bytes(*b"DNI1");
 const ROWS_MAGIC: u32 = u32::from_le_bytes(*b"DNF1");
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -124,10 +129,22 @@ struct Entry {
 /// The prints of one finger position in a block, in entry order (the order of the screen's tile).
 #[derive(Clone, Copy)]
 pub struct Prints<'a> {
-    entries: &'a [Entry],
+    table: Table<'a>,
     minutiae: &'a [Minutia],
     codes: &'a [Code],
-    names: &'a [u8],
+    /// Whether each print is held against its checksum when it is read.
+    check: bool,
+}
+
+/// Where each print lies, and what is known of it.
+#[derive(Clone, Copy)]
+enum Table<'a> {
+    /// The payload's own.
+    Entries {
+        entries: &'a [Entry],
+        names: &'a [u8],
+    },
+    Index(PrintIndex<'a>),
 }
 
 /// One stored print.
@@ -191,45 +208,150 @@ impl<'a> Prints<'a> {
         let minutiae = cut.take::<Minutia>(head.second as usize)?;
         let codes = cut.take::<Code>(head.second as usize)?;
         let names = cut.take::<u8>(head.third as usize)?;
-        Ok(Self { entries, minutiae, codes, names })
+        Ok(Self { table: Table::Entries { entries, names }, minutiae, codes, check: false })
+    }
+
+    /// The same by an index, without touching the payload; `check` when it has not been verified.
+    pub(super) fn indexed(bytes: &'a [u8], index: PrintIndex<'a>, check: bool) -> Result<Self, &'static str> {
+        let mut cut = Cutter { bytes, at: 64 };
+        cut.take::<Entry>(index.rows.len())?;
+        let total = index.counts.iter().map(|count| usize::from(*count)).sum();
+        let (minutiae, codes) = (cut.take(total)?, cut.take(total)?);
+        Ok(Self { table: Table::Index(index), minutiae, codes, check })
     }
 
     /// How many.
     pub fn len(self) -> usize {
-        self.entries.len()
+        match self.table {
+            Table::Entries { entries, .. } => entries.len(),
+            Table::Index(index) => index.rows.len(),
+        }
     }
 
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// Row of each entry, without touching the prints.
     pub fn row(self, entry: usize) -> Option<u8> {
-        self.entries.get(entry).map(|e| e.row)
-    }
-
-    /// How many minutiae an entry has.
-    pub fn minutiae_count(self, entry: usize) -> usize {
-        self.entries.get(entry).map_or(0, |e| usize::from(e.count))
+        match self.table {
+            Table::Entries { entries, .. } => entries.get(entry).map(|e| e.row),
+            Table::Index(index) => index.rows.get(entry).copied(),
+        }
     }
 
     /// The entries of a row: consecutive, because entries stand in row order.
     pub fn entries_of(self, row: u8) -> std::ops::Range<usize> {
-        let start = self.entries.partition_point(|e| e.row < row);
-        start..start + self.entries[start..].partition_point(|e| e.row == row)
+        let before = |rows: &dyn Fn(usize) -> u8, value: u16| {
+            let (mut low, mut high) = (0, self.len());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if u16::from(rows(middle)) < value { low = middle + 1 } else { high = middle }
+            }
+            low
+        };
+        let rows = |entry: usize| self.row(entry).unwrap_or(u8::MAX);
+        before(&rows, u16::from(row))..before(&rows, u16::from(row) + 1)
     }
 
-    /// One print; `None` when the entry or its range is not there.
-    pub fn get(self, entry: usize) -> Option<StoredPrint<'a>> {
-        let e = self.entries.get(entry)?;
-        let start = e.start as usize;
-        let range = start..start + usize::from(e.count);
-        let view = FingerView::new(self.minutiae.get(range.clone())?, self.codes.get(range)?)?;
-        let name = self.names.get(e.extractor as usize..)?;
-        let name = std::str::from_utf8(name.split(|&b| b == 0).next()?).ok()?;
-        let cohort = CohortStatistics { level: e.cohort[0] };
-        Some(StoredPrint { row: e.row, quality: e.quality, view, cohort, extractor: name })
+    /// One print, or what is wrong with it.
+    ///
+    /// # Errors
+    /// It is not there, or not what was written.
+    pub fn get(self, entry: usize) -> Result<StoredPrint<'a>, &'static str> {
+        let missing = "a print that is not there";
+        let (row, quality, level, start, count, name) = match self.table {
+            Table::Entries { entries, names } => {
+                let e = entries.get(entry).ok_or(missing)?;
+                let name = names.get(e.extractor as usize..).ok_or(missing)?;
+                (e.row, e.quality, e.cohort[0], e.start as usize, usize::from(e.count), name)
+            }
+            Table::Index(index) => index.entry(entry).ok_or(missing)?,
+        };
+        let range = start..start + count;
+        let slices = self.minutiae.get(range.clone()).zip(self.codes.get(range));
+        let view = slices.and_then(|(minutiae, codes)| FingerView::new(minutiae, codes)).ok_or(missing)?;
+        if let (true, Table::Index(index)) = (self.check, self.table)
+            && index.sums.get(entry) != Some(&sum(view))
+        {
+            return Err("a print's checksum is wrong");
+        }
+        let name = name.split(|&b| b == 0).next().and_then(|name| std::str::from_utf8(name).ok());
+        let extractor = name.ok_or("an extractor's name is not text")?;
+        Ok(StoredPrint { row, quality, view, cohort: CohortStatistics { level }, extractor })
+    }
+}
+
+/// The checksum of one print.
+fn sum(view: FingerView<'_>) -> u32 {
+    let minutiae = crc32c::crc32c(bytemuck::cast_slice(view.minutiae()));
+    crc32c::crc32c_append(minutiae, bytemuck::cast_slice(view.codes()))
+}
+
+/// Whose each print of a finger position is, where it lies and what its checksum is.
+#[derive(Clone, Copy)]
+pub(super) struct PrintIndex<'a> {
+    levels: &'a [f32],
+    sums: &'a [u32],
+    /// Where each extractor's name begins.
+    name_starts: &'a [u32],
+    pub rows: &'a [u8],
+    counts: &'a [u8],
+    qualities: &'a [u8],
+    names: &'a [u8],
+}
+
+impl<'a> PrintIndex<'a> {
+    /// Of a payload of prints.
+    pub fn encode(payload: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let prints = Prints::parse(payload)?;
+        let Table::Entries { entries, names } = prints.table else { return Err("an index of an index") };
+        let mut out = header(INDEX_MAGIC, entries.len(), names.len(), 0);
+        entries.iter().for_each(|e| out.extend(e.cohort[0].to_le_bytes()));
+        pad(&mut out);
+        for entry in 0..entries.len() {
+            out.extend(sum(prints.get(entry)?.view).to_le_bytes());
+        }
+        pad(&mut out);
+        entries.iter().for_each(|e| out.extend(e.extractor.to_le_bytes()));
+        pad(&mut out);
+        for entry in entries {
+            out.push(entry.row);
+        }
+        pad(&mut out);
+        for entry in entries {
+            out.push(u8::try_from(entry.count).map_err(|_| "more minutiae than a template has")?);
+        }
+        pad(&mut out);
+        out.extend(entries.iter().map(|e| e.quality));
+        pad(&mut out);
+        out.extend(names);
+        pad(&mut out);
+        Ok(out)
+    }
+
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let (mut cut, head) = Cutter::new(bytes, INDEX_MAGIC)?;
+        let count = head.count as usize;
+        Ok(Self {
+            levels: cut.take(count)?,
+            sums: cut.take(count)?,
+            name_starts: cut.take(count)?,
+            rows: cut.take(count)?,
+            counts: cut.take(count)?,
+            qualities: cut.take(count)?,
+            names: cut.take(head.second as usize)?,
+        })
+    }
+
+    /// Row, quality, level, first minutia, number of minutiae, and what begins with the extractor's name.
+    fn entry(&self, entry: usize) -> Option<(u8, u8, f32, usize, usize, &'a [u8])> {
+        // Up to some hundred bytes: a few nanoseconds, and a print is compared for microseconds.
+        let start = self.counts.get(..entry)?.iter().map(|count| usize::from(*count)).sum();
+        let name = self.names.get(*self.name_starts.get(entry)? as usize..)?;
+        let (row, quality) = (*self.rows.get(entry)?, *self.qualities.get(entry)?);
+        Some((row, quality, *self.levels.get(entry)?, start, usize::from(*self.counts.get(entry)?), name))
     }
 }
 
@@ -261,6 +383,7 @@ impl<'a> FaceRows<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::column::AlignedBytes;
     use super::*;
     use crate::finger::{FingerFeatures, screen};
     use crate::template::FingerPosition;
@@ -282,8 +405,10 @@ mod tests {
         let rows: Vec<(u8, &PreparedFinger)> = (0..=255).zip(&prints).collect();
         let views: Vec<_> = prints.iter().map(|p| p.features.view()).collect();
         let tile = screen::encode_tile(&views).unwrap().len();
-        let payload = Prints::encode(&rows).len();
-        println!("bytes a finger: screen {}, prints {}", tile as f64 / 256.0, payload as f64 / 256.0);
-        assert!((tile + payload) as f64 / 256.0 <= 2048.0, "{tile} and {payload} bytes of 256 fingers");
+        let payload = Prints::encode(&rows);
+        let index = PrintIndex::encode(AlignedBytes::new(&payload).bytes()).unwrap().len();
+        let bytes = [tile, payload.len(), index];
+        println!("bytes a finger: screen, prints, index {:?}", bytes.map(|n| n as f64 / 256.0));
+        assert!(bytes.iter().sum::<usize>() as f64 / 256.0 <= 2048.0, "{bytes:?} bytes of 256 fingers");
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn references(
     for position in (0..=10).filter_map(FingerPosition::new) {
         let Some(prints) = block.prints(position)? else { continue };
         for entry in 0..prints.len() {
-            let stored = prints.get(entry).ok_or_else(|| damage("a print that is not there"))?;
+            let stored = prints.get(entry).map_err(|what| block.corrupt_prints(position, what))?;
             let row = usize::from(stored.row);
             if !kept.get(row).copied().ok_or_else(|| damage("a print of no row"))? {
                 continue;

@@ -119,7 +119,8 @@ impl Snapshot {
         let Some((block, within)) = self.locate(row) else { return Ok(prepared) };
         for position in (0..=10).filter_map(FingerPosition::new) {
             let Some(prints) = block.prints(position)? else { continue };
-            for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
+            for entry in prints.entries_of(within) {
+                let stored = prints.get(entry).map_err(|what| block.corrupt_prints(position, what))?;
                 prepared.fingers.push(PreparedFinger {
                     position,
                     quality: stored.quality,

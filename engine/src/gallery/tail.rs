@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 use super::block::Block;
 use super::column::{ALIGNMENT, Column, MappedFile};
 use super::faces::FaceModels;
-use super::files::{BlockEntry, ColumnEntry};
-use super::map::Map;
+use super::files::{BLOCKS_FORMAT_VERSION, BlockEntry, ColumnEntry};
+use super::map::{Access, Map};
 use super::{BLOCK_ROWS, GalleryError, Reference, rewrite};
 use crate::codec;
 use crate::storage::{self, Open, Storage};
 
-/// The version of a tail that this build writes, and the only one it reads.
-const VERSION: u32 = 1;
+/// The version of a tail that this build writes; it reads version 1 too.
+const VERSION: u32 = BLOCKS_FORMAT_VERSION;
 const MAGIC: &[u8; 8] = b"DUYNHATT";
 const HEADER: usize = 24;
 const PREFIX: &str = "tail-";
@@ -140,9 +140,7 @@ pub(super) fn open(
         next += u64::from(entry.rows);
         let mut columns = BTreeMap::new();
         for c in entry.columns {
-            let (file, verified) = (file.clone(), false.into());
-            let offset = start.saturating_add(c.offset);
-            columns.insert(c.id, Column::File { file, offset, len: c.len, crc: c.crc, verified });
+            columns.insert(c.id, Column::of_file(file.clone(), start.saturating_add(c.offset), c.len, c.crc));
         }
         let (first_row, rows, first_position) = (entry.first_row, entry.rows, entry.first_position);
         let block = Block { first_row, rows, first_position, columns };
@@ -180,7 +178,7 @@ fn map(storage: &dyn Storage, path: &Path) -> Result<Map, GalleryError> {
         _ => GalleryError::io(path, e),
     })?;
     let length = file.len().map_err(|e| GalleryError::io(path, e))?;
-    Map::new(&*file, length).map_err(|e| GalleryError::io(path, e))
+    Map::new(&*file, length, Access::Sequential).map_err(|e| GalleryError::io(path, e))
 }
 
 /// The index, and where the payloads begin.
@@ -191,8 +189,8 @@ fn index(path: &Path, bytes: &[u8]) -> Result<(Index, u64), GalleryError> {
         return Err(corrupt(0, "not the file that belongs here".into()));
     }
     match word(8) {
-        Some(VERSION) => {}
-        Some(v) => return Err(corrupt(8, format!("format version {v}; this build reads {VERSION}"))),
+        Some(1..=VERSION) => {}
+        Some(v) => return Err(corrupt(8, format!("format version {v}; this build reads 1 to {VERSION}"))),
         None => return Err(corrupt(8, "shorter than its header".into())),
     }
     let length = bytes.get(16..HEADER).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);

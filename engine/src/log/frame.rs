@@ -83,7 +83,7 @@ pub(super) enum EventError {
     Key(&'static str),
 }
 
-/// Appends the record to `out`.
+/// Appends the record to `out`; a part of it when it fails.
 pub(super) fn write_record(
     position: u64,
     durable: u64,
@@ -91,27 +91,31 @@ pub(super) fn write_record(
     seal: Seal<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), CodecError> {
-    let mut payload = codec::encode(event)?;
+    let start = out.len();
+    out.extend([0; RECORD_HEADER_LEN]);
     let mut kind = event.kind();
-    if let Some(key) = seal.key {
-        kind |= SEALED;
-        let context = context(&seal.gallery, position, kind);
-        payload = key.seal(&[&context], &payload).map_err(|e| CodecError::new(e.to_string()))?;
+    match seal.key {
+        None => codec::encode_into(event, out)?,
+        Some(key) => {
+            kind |= SEALED;
+            let context = context(&seal.gallery, position, kind);
+            let sealed = key.seal(&[&context], &codec::encode(event)?);
+            out.extend(sealed.map_err(|e| CodecError::new(e.to_string()))?);
+        }
     }
+    let (header, payload) = out[start..].split_at_mut(RECORD_HEADER_LEN);
     if payload.len() > RECORD_BYTES_MAX {
         // It could be written, but never read again.
         return Err(CodecError::new(format!("a record of {} bytes; the limit is {RECORD_BYTES_MAX}", payload.len())));
     }
-    let start = out.len();
-    out.extend(RECORD_MAGIC.to_le_bytes());
-    out.extend((payload.len() as u32).to_le_bytes());
-    out.extend(position.to_le_bytes());
-    out.extend(durable.to_le_bytes());
-    out.extend(kind.to_le_bytes());
-    out.extend(FORMAT_VERSION.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&out[start + 4..start + 28]), &payload);
-    out.extend(crc.to_le_bytes());
-    out.extend(payload);
+    header[..4].copy_from_slice(&RECORD_MAGIC.to_le_bytes());
+    header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    header[8..16].copy_from_slice(&position.to_le_bytes());
+    header[16..24].copy_from_slice(&durable.to_le_bytes());
+    header[24..26].copy_from_slice(&kind.to_le_bytes());
+    header[26..28].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[4..28]), payload);
+    header[28..].copy_from_slice(&crc.to_le_bytes());
     Ok(())
 }
 

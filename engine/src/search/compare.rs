@@ -136,7 +136,9 @@ impl<'s> Comparer<'s> {
         let mut stored = Vec::new();
         for column in all_columns() {
             let Some(prints) = block.prints(column)? else { continue };
-            stored.extend(prints.entries_of(within).filter_map(|entry| Some((column, prints.get(entry)?))));
+            for entry in prints.entries_of(within) {
+                stored.push((column, prints.get(entry).map_err(|what| block.corrupt_prints(column, what))?));
+            }
         }
         let others = numbered(stored.iter().map(|(column, _)| *column));
         let count = |numbers: &[usize]| numbers.iter().max().map_or(0, |last| last + 1);
@@ -214,7 +216,8 @@ impl<'s> Comparer<'s> {
         let mut compared = 0u16;
         for column in columns {
             let Some(prints) = block.prints(column)? else { continue };
-            for stored in prints.entries_of(within).filter_map(|entry| prints.get(entry)) {
+            for entry in prints.entries_of(within) {
+                let stored = prints.get(entry).map_err(|what| block.corrupt_prints(column, what))?;
                 compared = compared.saturating_add(1);
                 self.better(matcher, finger, column, &stored, &mut best);
             }

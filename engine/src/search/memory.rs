@@ -1,9 +1,9 @@
 //! What was compared already, for several searches with parts of one capture.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::screen::Ranked;
+use super::screen::Wanted;
 use super::ways::ByWay;
 use super::{FingerScore, Hands, Probe};
 use crate::gallery::GalleryError;
@@ -15,19 +15,8 @@ use crate::gallery::GalleryError;
 pub struct Memory {
     /// By row: a capture has few prints.
     rows: Mutex<BTreeMap<u64, Vec<Entry>>>,
-    shortlists: Mutex<Vec<Screened>>,
-}
-
-/// What one screen found.
-#[derive(Debug)]
-struct Screened {
-    /// The prints that were screened.
-    prints: Vec<usize>,
-    /// Rows before this one were.
-    limit: u64,
-    /// How many were kept of each way.
-    keep: ByWay<usize>,
-    lists: ByWay<Ranked>,
+    /// Screen scores of all rows before some limit, by print and way.
+    screens: Mutex<BTreeMap<(usize, usize), Arc<[u32]>>>,
 }
 
 /// Which print and how the hands were; the score, or `None` where the row has no such finger.
@@ -41,30 +30,40 @@ impl Memory {
         entries.iter().find(|(key, _)| *key == (print, hands)).map(|(_, score)| *score)
     }
 
-    /// The shortlists of a probe's screen: the beginning of longer ones, where these are known, else as `screen` finds
-    /// them.
-    pub(super) fn shortlists(
+    /// The screen scores of each of the probe's screened fingers in these ways with every row before the limit, or with more
+    /// rows. `screen` is asked for those that are not known yet; the widest search had better come first.
+    pub(super) fn screens(
         &self,
         probe: &Probe<'_>,
         limit: u64,
-        keep: ByWay<usize>,
-        screen: impl FnOnce() -> Result<ByWay<Ranked>, GalleryError>,
-    ) -> Result<ByWay<Ranked>, GalleryError> {
-        let prints: Vec<usize> = probe.screened.iter().map(|at| probe.fingers[*at].number).collect();
-        let known = self.shortlists.lock().unwrap_or_else(PoisonError::into_inner);
-        let longer = |s: &&Screened| {
-            s.prints == prints && s.limit == limit && s.keep.iter().zip(keep).all(|(kept, keep)| *kept >= keep)
+        ways: ByWay<bool>,
+        screen: impl FnOnce(&[Wanted]) -> Result<Vec<ByWay<Vec<u32>>>, GalleryError>,
+    ) -> Result<Vec<ByWay<Arc<[u32]>>>, GalleryError> {
+        let lock = || self.screens.lock().unwrap_or_else(PoisonError::into_inner);
+        let print = |slot: usize| probe.fingers[probe.screened[slot]].number;
+        let enough = |known: &[u32]| known.len() as u64 >= limit;
+        let slots = 0..probe.screened.len();
+        let known = lock();
+        let missing = |slot: usize| -> ByWay<bool> {
+            let there = |way: usize| known.get(&(print(slot), way)).is_some_and(|scores| enough(scores));
+            std::array::from_fn(|way| ways[way] && !there(way))
         };
-        if let Some(longer) = known.iter().find(longer) {
-            let mut lists = longer.lists.clone();
-            lists.iter_mut().zip(keep).for_each(|(list, keep)| list.truncate(keep));
-            return Ok(lists);
-        }
+        let wanted = slots.clone().map(|slot| (slot, missing(slot)));
+        let wanted: Vec<Wanted> = wanted.filter(|(_, ways)| ways.contains(&true)).collect();
+        // Not while others wait: the screen may take up other work of this thread pool, that waits for this very lock.
         drop(known);
-        let lists = screen()?;
-        let mut known = self.shortlists.lock().unwrap_or_else(PoisonError::into_inner);
-        known.push(Screened { prints, limit, keep, lists: lists.clone() });
-        Ok(lists)
+        let found = if wanted.is_empty() { Vec::new() } else { screen(&wanted)? };
+        let mut known = lock();
+        for (&(slot, ways), found) in wanted.iter().zip(found) {
+            for (way, scores) in found.into_iter().enumerate().filter(|(way, _)| ways[*way]) {
+                let kept = known.entry((print(slot), way)).or_default();
+                if kept.len() < scores.len() {
+                    *kept = scores.into();
+                }
+            }
+        }
+        let scores = |slot: usize, way: usize| known.get(&(print(slot), way)).filter(|_| ways[way]).cloned();
+        Ok(slots.map(|slot| std::array::from_fn(|way| scores(slot, way).unwrap_or_default())).collect())
     }
 
     /// Keeps what was found.

@@ -249,10 +249,13 @@ fn identify_with(
 
     let share = shortlist_len(probe.screened.len(), limit, options.shortlist_min);
     let keep: ByWay<usize> = [share, options.swapped_max, options.crossed_max];
-    let screen = || screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted);
-    let shortlists = match memory.filter(|_| options.only.is_none() && options.exclude.is_empty()) {
-        Some(memory) => memory.shortlists(probe, limit, keep, screen)?,
-        None => screen()?,
+    let shortlists = match memory {
+        Some(memory) => {
+            let screen = |wanted: &[_]| screen::scores(matcher, snapshot, probe, limit, wanted);
+            let scores = memory.screens(probe, limit, keep.map(|keep| keep > 0), screen)?;
+            screen::ranked(&scores, limit, keep, &admitted)
+        }
+        None => screen::shortlist(matcher, snapshot, probe, limit, keep, &admitted)?,
     };
     for (hands, list) in Hands::ALL.into_iter().zip(&shortlists) {
         for (row, _) in list {

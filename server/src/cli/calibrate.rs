@@ -29,7 +29,7 @@ use super::{BadInput, print_table, progress};
 /// Rounds of the bootstrap behind the printed intervals.
 const ROUNDS: usize = 400;
 /// Strangers that each synthetic probe is compared with, at most.
-const STRANGERS_MAX: u64 = 400;
+const STRANGERS_MAX: u64 = 1_000;
 /// Most embeddings: their pairs make 50 million.
 const EMBEDDINGS_MAX: usize = 10_000;
 
@@ -160,7 +160,7 @@ fn encounters<'a>(a: &'a LabelledPrint, b: &'a LabelledPrint) -> Option<Encounte
     (x == y).then(|| (a.database(), [side(a), side(b)]))
 }
 
-/// Comparisons of synthetic people: each with itself on another day, and with some hundred others.
+/// Comparisons of synthetic people: each with itself on another day, and with up to a thousand others.
 fn synthetic(model: &Model, count: u64, seed: u64) -> Vec<CalibrationScore> {
     let people = People::new(seed, Settings::default());
     let cohort = Cohort::expected(model);

@@ -36,7 +36,7 @@ pub struct EvaluatePeopleArgs {
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(60..=1_000_000))]
     probes: u64,
     /// Frauds of each kind.
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     planted: u64,
     /// Innocent first issues that are decided; a fifth of that for each other purpose.
     #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]

@@ -134,16 +134,21 @@ pub fn search_all(
             let encounter = people.person(*index).encounter(shot, &EncounterSettings::default());
             let mate = (*index < STRANGERS).then_some(*index);
             let searcher = Searcher::new(models, snapshot, &encounter, mate);
-            let search = |(number, _): &(usize, usize)| searcher.search(&plans[*number]);
-            let found = places.iter().map(search).collect::<Result<Vec<_>, _>>();
+            // The widest one first: what it has screened serves the others.
+            let mut order: Vec<usize> = (0..places.len()).collect();
+            order.sort_by_key(|at| std::cmp::Reverse(plans[places[*at].0].scope.references));
+            let mut found: Vec<Option<Searched>> = vec![None; places.len()];
+            for at in order {
+                found[at] = Some(searcher.search(&plans[places[at].0])?);
+            }
             done();
-            found
+            Ok(found)
         })
         .collect::<Result<Vec<_>, GalleryError>>()?;
     let mut answers: Vec<Vec<Option<Searched>>> = plans.iter().map(|p| vec![None; p.who.len()]).collect();
     for ((_, places), found) in wanted.iter().zip(found) {
         for (&(number, place), searched) in places.iter().zip(found) {
-            answers[number][place] = Some(searched);
+            answers[number][place] = searched;
         }
     }
     // Each place of each plan was asked for above.
