@@ -266,28 +266,26 @@ mod tests {
 
     #[test]
     fn the_cells_that_are_looked_at_are_those_that_count() {
-        let mut random = crate::evaluation::random::Random::new(11);
+        let mut state = 11u64;
+        let mut next = |bound: f32| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32 * bound
+        };
         for count in [0, 1, 2, 30, 200] {
-            // Crowded and wide, on the grid's own lines too.
-            for spread in [90.0, 400.0, 17.5] {
-                let place =
-                    |random: &mut crate::evaluation::random::Random| (4_000.0 + random.normal() * spread * 4.0) as u16;
+            // Crowded and wide; on the grid's own lines too.
+            for (width, grid) in [(150.0, 1), (600.0, 1), (300.0, 70)] {
                 let minutiae: Vec<Minutia> = (0..count)
                     .map(|k| Minutia {
-                        x: place(&mut random),
-                        y: place(&mut random),
-                        angle: if k % 3 == 0 {
-                            16_384 * (k % 4) as u16
-                        } else {
-                            (random.normal() * 30_000.0) as i32 as u16
-                        },
+                        x: 1_000 + (next(width * 4.0) as u16) / grid * grid,
+                        y: 1_000 + (next(width * 4.0) as u16) / grid * grid,
+                        angle: if k % 3 == 0 { 16_384 * (k % 4) as u16 } else { next(65_536.0) as u16 },
                         kind_code: 1,
                         quality: (k % 101) as u8,
                     })
                     .collect();
                 let mut found = Vec::new();
                 neighbourhoods(&minutiae, &mut found);
-                assert!(found == by_definition(&minutiae), "{count} minutiae, {spread}");
+                assert!(found == by_definition(&minutiae), "{count} minutiae, {width}");
             }
         }
     }

@@ -35,7 +35,7 @@ pub use block::{BLOCK_ROWS, Block, FaceColumn, ScreenColumn};
 pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};
-pub use files::{Content, GALLERY_FORMAT_VERSION, MANIFEST_FORMAT_VERSION, STRIPE_BLOCKS};
+pub use files::{BLOCKS_FORMAT_VERSION, Content, GALLERY_FORMAT_VERSION, MANIFEST_FORMAT_VERSION, STRIPE_BLOCKS};
 pub use flush::{Flush, Flushed};
 pub use lock::FolderLock;
 pub use overlay::{Overlay, STRIPE_ROWS};
