@@ -10,13 +10,14 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use duynhat_datasets::{EncounterSettings, People, Settings};
 use duynhat_engine::codec;
 use duynhat_engine::log::{Enrolled, Event, EventLog, FileJournal, JournalReader, StoredBiometrics, gather};
+use tokio::sync::oneshot;
 
 const GROUP_MAX: usize = 512;
 /// A record's header.
@@ -36,33 +37,32 @@ fn folder() -> PathBuf {
     dir
 }
 
-/// So many appends by so many appenders, each waiting for its own; the batches that came about.
+/// So many appends by so many appenders, each waiting for its own; the batches that came about. As in the server the appenders
+/// are tasks of a runtime, and the writer is a thread.
 fn appends(dir: &Path, event: &Event, appenders: usize, count: usize) -> (Duration, Vec<usize>) {
     let _ = std::fs::remove_dir_all(dir);
     let mut journal = FileJournal::create(dir, [1; 16]).expect("a journal");
-    let (sender, receiver) = channel::<(Event, Sender<()>)>();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let (sender, receiver) = channel::<(Event, oneshot::Sender<()>)>();
     let begin = Instant::now();
-    let batches = std::thread::scope(|scope| {
-        for appender in 0..appenders {
-            let sender = sender.clone();
-            scope.spawn(move || {
-                for _ in (appender..count).step_by(appenders) {
-                    let (reply, durable) = channel();
-                    sender.send((event.clone(), reply)).expect("a writer");
-                    durable.recv().expect("durable");
-                }
-            });
-        }
-        drop(sender);
-        let mut batches = Vec::new();
-        while let Ok(first) = receiver.recv() {
-            let (events, replies): (Vec<_>, Vec<_>) = gather(first, &receiver, GROUP_MAX).into_iter().unzip();
-            journal.append(&events).expect("durable");
-            replies.into_iter().for_each(|reply| reply.send(()).expect("an appender"));
-            batches.push(events.len());
-        }
-        batches
-    });
+    for appender in 0..appenders {
+        let (sender, event) = (sender.clone(), event.clone());
+        runtime.spawn(async move {
+            for _ in (appender..count).step_by(appenders) {
+                let (reply, durable) = oneshot::channel();
+                sender.send((event.clone(), reply)).expect("a writer");
+                durable.await.expect("durable");
+            }
+        });
+    }
+    drop(sender);
+    let mut batches = Vec::new();
+    while let Ok(first) = receiver.recv() {
+        let (events, replies): (Vec<_>, Vec<_>) = gather(first, &receiver, GROUP_MAX).into_iter().unzip();
+        journal.append(&events).expect("durable");
+        replies.into_iter().for_each(|reply| reply.send(()).expect("an appender"));
+        batches.push(events.len());
+    }
     let took = begin.elapsed();
     drop(journal);
     let read = JournalReader::open(dir, 1).expect("a journal").filter(|r| r.as_ref().is_ok_and(|r| r.event == *event));
