@@ -147,6 +147,18 @@ enum Table<'a> {
     Index(PrintIndex<'a>),
 }
 
+/// What a table says of a print.
+struct Found<'a> {
+    row: u8,
+    quality: u8,
+    level: f32,
+    /// Its first minutia, and how many it has.
+    start: usize,
+    count: usize,
+    /// What begins with the extractor's name.
+    names: &'a [u8],
+}
+
 /// One stored print.
 #[derive(Clone, Copy)]
 pub struct StoredPrint<'a> {
@@ -261,11 +273,12 @@ impl<'a> Prints<'a> {
     /// It is not there, or not what was written.
     pub fn get(self, entry: usize) -> Result<StoredPrint<'a>, &'static str> {
         let missing = "a print that is not there";
-        let (row, quality, level, start, count, name) = match self.table {
+        let Found { row, quality, level, start, count, names } = match self.table {
             Table::Entries { entries, names } => {
                 let e = entries.get(entry).ok_or(missing)?;
-                let name = names.get(e.extractor as usize..).ok_or(missing)?;
-                (e.row, e.quality, e.cohort[0], e.start as usize, usize::from(e.count), name)
+                let names = names.get(e.extractor as usize..).ok_or(missing)?;
+                let (start, count) = (e.start as usize, usize::from(e.count));
+                Found { row: e.row, quality: e.quality, level: e.cohort[0], start, count, names }
             }
             Table::Index(index) => index.entry(entry).ok_or(missing)?,
         };
@@ -277,7 +290,7 @@ impl<'a> Prints<'a> {
         {
             return Err("a print's checksum is wrong");
         }
-        let name = name.split(|&b| b == 0).next().and_then(|name| std::str::from_utf8(name).ok());
+        let name = names.split(|&b| b == 0).next().and_then(|name| std::str::from_utf8(name).ok());
         let extractor = name.ok_or("an extractor's name is not text")?;
         Ok(StoredPrint { row, quality, view, cohort: CohortStatistics { level }, extractor })
     }
@@ -345,13 +358,16 @@ impl<'a> PrintIndex<'a> {
         })
     }
 
-    /// Row, quality, level, first minutia, number of minutiae, and what begins with the extractor's name.
-    fn entry(&self, entry: usize) -> Option<(u8, u8, f32, usize, usize, &'a [u8])> {
-        // Up to some hundred bytes: a few nanoseconds, and a print is compared for microseconds.
-        let start = self.counts.get(..entry)?.iter().map(|count| usize::from(*count)).sum();
-        let name = self.names.get(*self.name_starts.get(entry)? as usize..)?;
-        let (row, quality) = (*self.rows.get(entry)?, *self.qualities.get(entry)?);
-        Some((row, quality, *self.levels.get(entry)?, start, usize::from(*self.counts.get(entry)?), name))
+    fn entry(&self, entry: usize) -> Option<Found<'a>> {
+        Some(Found {
+            row: *self.rows.get(entry)?,
+            quality: *self.qualities.get(entry)?,
+            level: *self.levels.get(entry)?,
+            // Up to some hundred bytes: a few nanoseconds, and a print is compared for microseconds.
+            start: self.counts.get(..entry)?.iter().map(|count| usize::from(*count)).sum(),
+            count: usize::from(*self.counts.get(entry)?),
+            names: self.names.get(*self.name_starts.get(entry)? as usize..)?,
+        })
     }
 }
 
@@ -410,5 +426,50 @@ mod tests {
         let bytes = [tile, payload.len(), index];
         println!("bytes a finger: screen, prints, index {:?}", bytes.map(|n| n as f64 / 256.0));
         assert!(bytes.iter().sum::<usize>() as f64 / 256.0 <= 2048.0, "{bytes:?} bytes of 256 fingers");
+    }
+
+    #[test]
+    fn a_damaged_print_is_refused_and_the_others_are_read() {
+        let minutia = |k: u16| Minutia { x: 40 * k, y: 30 * k, angle: 1_800 * k, kind_code: 1, quality: 50 };
+        let print = |count: u16| PreparedFinger {
+            position: FingerPosition::UNKNOWN,
+            quality: count as u8,
+            extractor: if count == 5 { Extractor::unknown() } else { Extractor::new(&format!("e{count}")).unwrap() },
+            features: FingerFeatures::new((0..count).map(minutia).collect(), vec![[u64::from(count); 4]; count.into()]),
+            cohort: CohortStatistics { level: f32::from(count) },
+        };
+        let prints = [4, 5, 9, 255].map(print);
+        let rows: Vec<(u8, &PreparedFinger)> = [0, 7, 7, 255].into_iter().zip(&prints).collect();
+        let payload = AlignedBytes::new(&Prints::encode(&rows));
+        let index = AlignedBytes::new(&PrintIndex::encode(payload.bytes()).unwrap());
+        let index = PrintIndex::parse(index.bytes()).unwrap();
+        let plain = Prints::parse(payload.bytes()).unwrap();
+        let told = |print: StoredPrint<'_>| {
+            let (row, quality, level) = (print.row, print.quality, print.cohort.level);
+            (row, quality, level, print.view.minutiae().to_vec(), print.extractor.to_owned())
+        };
+        let by_index = Prints::indexed(payload.bytes(), index, true).unwrap();
+        assert_eq!((by_index.len(), plain.len()), (4, 4));
+        for entry in 0..4 {
+            assert_eq!(by_index.get(entry).map(told), plain.get(entry).map(told), "entry {entry}");
+        }
+        assert!(by_index.get(4).is_err());
+        for row in [0, 6, 7, 8, 254, 255] {
+            assert_eq!(by_index.entries_of(row), plain.entries_of(row), "row {row}");
+        }
+        assert_eq!(by_index.entries_of(7), 1..3);
+
+        let mut damaged = 0;
+        for at in 0..payload.bytes().len() {
+            let mut bytes = payload.bytes().to_vec();
+            bytes[at] ^= 1 << (at % 8);
+            let bytes = AlignedBytes::new(&bytes);
+            let checked = Prints::indexed(bytes.bytes(), index, true).unwrap();
+            let wrong = (0..4).filter(|entry| checked.get(*entry).is_err()).count();
+            assert!(wrong <= 1, "byte {at}");
+            damaged += wrong;
+        }
+        // Each byte of each print and no other: 8 of a minutia, 32 of a code.
+        assert_eq!(damaged, (4 + 5 + 9 + 255) * 40);
     }
 }

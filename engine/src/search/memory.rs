@@ -15,10 +15,11 @@ use crate::gallery::GalleryError;
 pub struct Memory {
     /// By row: a capture has few prints.
     rows: Mutex<BTreeMap<u64, Vec<Entry>>>,
-    /// Screen scores of all rows before some limit, by print and way.
-    screens: Mutex<BTreeMap<(usize, usize), Arc<[u32]>>>,
+    screens: Mutex<Screens>,
 }
 
+/// Screen scores of all rows before some limit, by print and way.
+type Screens = BTreeMap<(usize, usize), Arc<[u32]>>;
 /// Which print and how the hands were; the score, or `None` where the row has no such finger.
 type Entry = ((usize, Hands), Option<FingerScore>);
 

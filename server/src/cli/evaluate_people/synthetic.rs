@@ -60,7 +60,7 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     lap("calibration_enrolment");
     let mut spoken_of: Vec<(u64, u64, Vec<usize>)> =
         sizes.iter().map(|(n, which)| (*n, args.probes, which.clone())).collect();
-    spoken_of.push((count, 2 * args.probes, vec![FULL]));
+    spoken_of.push((count, args.probes * 3 / 2, vec![FULL]));
     let prediction = Prediction::measure(&models, &calibration, &spoken_of)?;
     let calibration_people = calibration.count;
     drop(calibration);
@@ -82,7 +82,7 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     };
     let mut plans = vec![
         plan(enrolled(args.probes * 3 / 2), count, &[FULL]),
-        plan(others(2 * args.probes), count, &[FULL]),
+        plan(others(args.probes * 3 / 2), count, &[FULL]),
         plan(enrolled(args.probes / 2), count, &rest),
         plan(others(args.probes), count, &rest),
     ];
