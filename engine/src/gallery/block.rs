@@ -192,6 +192,18 @@ impl Block {
         prints.map(Some).map_err(|what| column.corrupt(what))
     }
 
+    /// Says that a row's prints of a finger position will be read soon.
+    ///
+    /// # Errors
+    /// Damage or I/O.
+    pub fn want_prints(&self, position: FingerPosition, row: u8) -> Result<(), GalleryError> {
+        let column = self.columns.get(&ColumnId::Prints(position));
+        if let (Some(column), Some(index)) = (column, self.index(position)?) {
+            index.places_of(row).for_each(|place| column.want(place));
+        }
+        Ok(())
+    }
+
     /// That something is wrong with the prints of a finger position.
     pub(crate) fn corrupt_prints(&self, position: FingerPosition, what: &str) -> GalleryError {
         match self.columns.get(&ColumnId::Prints(position)) {

@@ -126,6 +126,15 @@ impl Column {
         Ok((self.unverified()?, verified))
     }
 
+    /// Says that a part of it will be read soon, if it lies in a file that is read here and there.
+    pub fn want(&self, part: std::ops::Range<usize>) {
+        if let Self::File { file, offset, len, .. } = self
+            && part.end <= *len as usize
+        {
+            file.map.want(offset + part.start as u64, part.len());
+        }
+    }
+
     fn unverified(&self) -> Result<&[u8], GalleryError> {
         match self {
             Self::Memory(bytes) => Ok(bytes.bytes()),

@@ -62,7 +62,7 @@ impl Map {
         Ok(Self::Mapped(map, access))
     }
 
-    /// A range of a file that is read here and there will be read whole.
+    /// A range of a file that is read here and there will be read whole: the system brings it while this program goes on.
     pub fn want(&self, offset: u64, len: usize) {
         #[cfg(unix)]
         if let (Self::Mapped(map, Access::Scattered), Ok(offset)) = (self, usize::try_from(offset)) {

@@ -358,6 +358,20 @@ impl<'a> PrintIndex<'a> {
         })
     }
 
+    /// Where a row's prints lie in their payload: for each print its minutiae, then its codes.
+    pub fn places_of(&self, row: u8) -> impl Iterator<Item = std::ops::Range<usize>> + use<'a> {
+        let (rows, counts) = (self.rows, self.counts);
+        let total: usize = counts.iter().map(|count| usize::from(*count)).sum();
+        let minutiae = (64 + rows.len() * size_of::<Entry>()).next_multiple_of(64);
+        let codes = (minutiae + total * size_of::<Minutia>()).next_multiple_of(64);
+        let of_row = (0..rows.len().min(counts.len())).filter(move |entry| rows[*entry] == row);
+        of_row.flat_map(move |entry| {
+            let start: usize = counts[..entry].iter().map(|count| usize::from(*count)).sum();
+            [(minutiae, size_of::<Minutia>()), (codes, size_of::<Code>())]
+                .map(|(base, size)| base + start * size..base + (start + usize::from(counts[entry])) * size)
+        })
+    }
+
     fn entry(&self, entry: usize) -> Option<Found<'a>> {
         Some(Found {
             row: *self.rows.get(entry)?,
@@ -458,6 +472,9 @@ mod tests {
             assert_eq!(by_index.entries_of(row), plain.entries_of(row), "row {row}");
         }
         assert_eq!(by_index.entries_of(7), 1..3);
+        let nine = prints[2].features.view();
+        let places: Vec<&[u8]> = index.places_of(7).skip(2).map(|place| &payload.bytes()[place]).collect();
+        assert_eq!(places, [bytemuck::cast_slice::<_, u8>(nine.minutiae()), bytemuck::cast_slice(nine.codes())]);
 
         let mut damaged = 0;
         for at in 0..payload.bytes().len() {

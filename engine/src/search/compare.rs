@@ -1,5 +1,7 @@
 //! Everything of one probe against everything of one reference.
 
+use std::collections::BTreeSet;
+
 use super::probe::ProbeFinger;
 use super::ways::{Why, all_columns, assign, columns_of, swapped_column_of, worth};
 use super::{Candidate, FaceScore, FingerScore, Hands, Matcher, Memory, Probe};
@@ -10,6 +12,13 @@ use crate::template::FingerPosition;
 
 /// Screened fingers that speak for exchanged hands before all others are compared.
 const SWAPPED_FIRST: usize = 2;
+
+/// Asks for the prints of a row that a probe will be compared with.
+pub(super) fn want(snapshot: &Snapshot, probe: &Probe<'_>, row: u64) -> Result<(), GalleryError> {
+    let Some((block, within)) = snapshot.locate(row) else { return Ok(()) };
+    let columns: BTreeSet<FingerPosition> = probe.fingers.iter().flat_map(|f| columns_of(f.position)).collect();
+    columns.into_iter().try_for_each(|column| block.want_prints(column, within))
+}
 
 /// Buffers of one thread.
 #[derive(Default)]

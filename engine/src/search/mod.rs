@@ -33,6 +33,10 @@ pub use memory::Memory;
 pub use probe::{Probe, SCREEN_FINGERS_MAX};
 use ways::{ByWay, Why};
 
+/// From so many rows on (their prints take 5 GB and more) memory may not hold all prints: those that will be compared are asked
+/// for beforehand, so that the disk brings many at a time. Two calls of the system a print, some microseconds.
+const WANTED_FROM: u64 = 1 << 18;
+
 /// The models that a search works with.
 #[derive(Clone, Copy)]
 pub struct Matcher<'m> {
@@ -271,6 +275,9 @@ fn identify_with(
     }
 
     let rows: Vec<(u64, Why)> = rows.into_iter().collect();
+    if snapshot.rows() >= WANTED_FROM {
+        rows.par_iter().try_for_each(|(row, _)| compare::want(snapshot, probe, *row))?;
+    }
     let candidates = rows
         .par_iter()
         .map_init(
