@@ -54,7 +54,9 @@ awk -v n="$people" '
 row "bytes/person, registry" "$(($(stat -c %s "$data/registry.sqlite") / people))"
 row "bytes/person, all files" "$(($(du -sb "$data" | cut -f1) / people))"
 
-"$binary" synth --people "$checks" --first $((people / 2)) --first-encounter 1 --seed 1 --requests "$home/requests" >/dev/null
+# Others each time: who asked before in this folder is answered at once, with the answer of then.
+first=$((people / 2 + checks * (RANDOM % (people / 4 / checks + 1))))
+"$binary" synth --people "$checks" --first "$first" --first-encounter 1 --seed 1 --requests "$home/requests" >/dev/null
 split -l 1 "$home/requests" "$home/request."
 
 # serve NAME: starts a server, tells how long that took, and leaves its process and address in pid and url.

@@ -444,7 +444,7 @@ mod tests {
 
     #[test]
     fn a_damaged_print_is_refused_and_the_others_are_read() {
-        let minutia = |k: u16| Minutia { x: 40 * k, y: 30 * k, angle: 1_800 * k, kind_code: 1, quality: 50 };
+        let minutia = |k: u16| Minutia { x: 40 * k, y: 30 * k, angle: 250 * k, kind_code: 1, quality: 50 };
         let print = |count: u16| PreparedFinger {
             position: FingerPosition::UNKNOWN,
             quality: count as u8,
