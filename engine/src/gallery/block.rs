@@ -26,28 +26,12 @@ pub struct Block {
     pub(super) columns: BTreeMap<ColumnId, Column>,
 }
 
-/// What the screen reads of one finger position of a block.
-pub struct ScreenColumn<'a> {
-    /// Entry `i` is entry `i` of the prints.
+/// One finger position of a block.
+pub struct FingerColumn<'a> {
+    /// The screen's tile; entry `i` is entry `i` of `prints`.
     pub tile: Tile<'a>,
-    rows: RowsOf<'a>,
-}
-
-/// Where it stands whose an entry is.
-enum RowsOf<'a> {
-    Index(&'a [u8]),
-    /// A gallery of an earlier version.
-    Prints(Prints<'a>),
-}
-
-impl ScreenColumn<'_> {
-    /// Row within the block of an entry.
-    pub fn row(&self, entry: usize) -> Option<u8> {
-        match &self.rows {
-            RowsOf::Index(rows) => rows.get(entry).copied(),
-            RowsOf::Prints(prints) => prints.row(entry),
-        }
-    }
+    /// The prints for the comparison; to ask whose an entry is touches none of them.
+    pub prints: Prints<'a>,
 }
 
 /// One face model of a block.
@@ -152,21 +136,14 @@ impl Block {
         Ok(self.meta()?.subject(usize::from(row)))
     }
 
-    /// What the screen reads of a finger position; of the prints nothing is touched. `None` when the block has none.
+    /// The prints of a finger position, with the screen's tile. `None` when the block has none.
     ///
     /// # Errors
     /// Damage or I/O.
-    pub fn screen(&self, position: FingerPosition) -> Result<Option<ScreenColumn<'_>>, GalleryError> {
+    pub fn finger(&self, position: FingerPosition) -> Result<Option<FingerColumn<'_>>, GalleryError> {
         let tile = self.column(ColumnId::Screen(position), |b| Tile::parse(b).map_err(|e| e.to_string()))?;
-        let Some(tile) = tile else { return Ok(None) };
-        let rows = match self.index(position)? {
-            Some(index) => RowsOf::Index(index.rows),
-            None => match self.prints(position)? {
-                Some(prints) => RowsOf::Prints(prints),
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(ScreenColumn { tile, rows }))
+        let prints = self.prints(position)?;
+        Ok(tile.zip(prints).map(|(tile, prints)| FingerColumn { tile, prints }))
     }
 
     fn index(&self, position: FingerPosition) -> Result<Option<PrintIndex<'_>>, GalleryError> {
@@ -282,7 +259,7 @@ impl Block {
         self.columns.values().try_for_each(|c| c.bytes().map(|_| ()))?;
         self.meta()?;
         for position in (0..=10).filter_map(FingerPosition::new) {
-            self.screen(position)?;
+            self.finger(position)?;
             let Some(column) = self.columns.get(&ColumnId::Prints(position)) else { continue };
             let prints = column.bytes()?;
             Prints::parse(prints).map_err(|what| column.corrupt(what))?;

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use block::{BLOCK_ROWS, Block, FaceColumn, ScreenColumn};
+pub use block::{BLOCK_ROWS, Block, FaceColumn, FingerColumn};
 pub use column::ColumnId;
 pub use error::GalleryError;
 pub use faces::{FACE_MODELS_MAX, FaceModel, FaceModels};

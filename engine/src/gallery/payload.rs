@@ -309,7 +309,7 @@ pub(super) struct PrintIndex<'a> {
     sums: &'a [u32],
     /// Where each extractor's name begins.
     name_starts: &'a [u32],
-    pub rows: &'a [u8],
+    rows: &'a [u8],
     counts: &'a [u8],
     qualities: &'a [u8],
     names: &'a [u8],

@@ -263,7 +263,7 @@ impl<'m> Own<'m> {
             best.resize(self.rows * self.slots * width, 0);
         }
         for (column, places, batch) in &self.batches {
-            let Some(column) = other.screen(*column)? else { continue };
+            let Some(column) = other.finger(*column)? else { continue };
             let entries = column.tile.entries();
             buffers.scores.clear();
             buffers.scores.resize(places.len() * entries, 0);
@@ -271,7 +271,7 @@ impl<'m> Own<'m> {
             for (scores, ((row, slot, serves), minutiae)) in buffers.scores.chunks_exact(entries.max(1)).zip(places) {
                 let start = (row * self.slots + slot) * width;
                 for (entry, &score) in scores.iter().enumerate() {
-                    let (Some(to), Some(reference)) = (column.row(entry), column.tile.minutiae_of(entry)) else {
+                    let (Some(to), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry)) else {
                         continue;
                     };
                     let score = normalised(score, *minutiae, reference);

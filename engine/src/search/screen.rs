@@ -162,7 +162,7 @@ impl Buffers {
         self.best.clear();
         self.best.resize(WAYS * rows * slots, 0);
         for (column, in_column, batch) in columns {
-            let Some(column) = block.screen(*column)? else { continue };
+            let Some(column) = block.finger(*column)? else { continue };
             let entries = column.tile.entries();
             self.scores.clear();
             self.scores.resize(in_column.len() * entries, 0);
@@ -170,7 +170,8 @@ impl Buffers {
             for (scores, &(slot, serves)) in self.scores.chunks_exact(entries.max(1)).zip(in_column) {
                 let minutiae = probe.fingers[probe.screened[slot]].screen.minutiae();
                 for (entry, &score) in scores.iter().enumerate() {
-                    let (Some(row), Some(reference)) = (column.row(entry), column.tile.minutiae_of(entry)) else {
+                    let (Some(row), Some(reference)) = (column.prints.row(entry), column.tile.minutiae_of(entry))
+                    else {
                         continue;
                     };
                     if usize::from(row) >= rows {
