@@ -26,11 +26,9 @@ pub use reason::{Language, Reason};
 pub use rules::{Band, Claimed, Exceptions, Judge, Judged, Question, Verdict, decide};
 pub use tails::{Sources, Tail, Tails, Thresholds, fmr_of};
 
+pub use crate::likelihood::SOURCE_LLR_MIN;
 use crate::search::{Candidate, Hands};
 use crate::template::FingerPosition;
-
-/// The least that one source can say: a fraud must not buy innocence with one bad source.
-pub const SOURCE_LLR_MIN: f32 = -1.5;
 
 /// One source's part in a fused score.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,19 +1,21 @@
 //! The cascade: who is looked at further after a few fingers were screened.
 //!
-//! The screen reads up to four fingers of everyone; the best few people by summed scores have all their fingers compared.
+//! The screen reads a few fingers of everyone; the best few people by summed scores have these fingers compared, and those
+//! whom they do not speak against all others.
 //! How many are kept follows from how many fingers were screened alone, so that a search, the night's work and
 //! `duynhat capacity` do the same.
 
 use crate::template::FingerPosition;
 
 /// One person in so many is compared after `fingers` were screened: fewer fingers separate less (misses at a
-/// penetration of 1e-4 are 16 % with one finger, 5 % with two, 0.7 % with four).
+/// penetration of 1e-4 are 16 % with one finger, 5 % with two, 0.7 % with four; who chooses eight of a poor capture loses
+/// least of all, see `search::SCREEN_FINGERS_POOR`).
 pub const fn one_in(fingers: usize) -> u64 {
     match fingers {
         0 | 1 => 10,
         2 => 50,
         3 => 200,
-        _ => 1_000,
+        _ => 2_000,
     }
 }
 
@@ -47,7 +49,7 @@ mod tests {
     #[test]
     fn more_fingers_keep_fewer_people_but_never_too_few() {
         let kept: Vec<usize> = (0..6).map(|fingers| shortlist_len(fingers, 1_000_000, 128)).collect();
-        assert_eq!(kept, [100_000, 100_000, 20_000, 5_000, 1_000, 1_000]);
+        assert_eq!(kept, [100_000, 100_000, 20_000, 5_000, 500, 500]);
         assert_eq!(shortlist_len(4, 100, 128), 128);
     }
 }

@@ -120,6 +120,9 @@ pub struct Source {
     pub non_mated_correlation: f32,
 }
 
+/// The least that one source can say: a fraud must not buy innocence with one bad source.
+pub const SOURCE_LLR_MIN: f32 = -1.5;
+
 /// What is assumed where no person gave several fingers: a little above the highest that was measured.
 pub const MATED_CORRELATION_DEFAULT: f32 = 0.3;
 /// The same for non-mated fingers.

@@ -24,7 +24,7 @@ const HUB_FLOOR: u32 = 20;
 /// How closely to look.
 #[derive(Clone, Debug)]
 pub struct BatchOptions {
-    /// Fingers of each reference that are screened, at most [`super::SCREEN_FINGERS_MAX`].
+    /// Fingers of each reference that are screened, at most [`super::SCREEN_FINGERS`].
     pub fingers: usize,
     /// Share of the pairs that the screen hands on, estimated from the first blocks.
     pub share: f64,
@@ -37,7 +37,7 @@ pub struct BatchOptions {
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        Self { fingers: super::SCREEN_FINGERS_MAX, share: 2e-4, cosine_min: 0.35, cross_position: false }
+        Self { fingers: super::SCREEN_FINGERS, share: 2e-4, cosine_min: 0.35, cross_position: false }
     }
 }
 
@@ -122,9 +122,7 @@ pub fn all_against_all(
                 for ((row, with), why) in suspects {
                     let probe = &own.probes[(row - block.first_row) as usize];
                     let candidate = buffers.comparer.compare_as(matcher, snapshot, probe, with, why)?;
-                    if keep(&candidate) {
-                        kept.push(Pair { probe: row, candidate });
-                    }
+                    kept.extend(candidate.filter(&keep).map(|candidate| Pair { probe: row, candidate }));
                 }
                 progress.done.fetch_add(u64::from(block.rows) * u64::from(other.rows), Ordering::Relaxed);
                 Ok(kept)
@@ -214,7 +212,7 @@ impl<'m> Own<'m> {
         options: &BatchOptions,
     ) -> Result<Self, GalleryError> {
         let rows = block.rows as usize;
-        let slots = options.fingers.clamp(1, super::SCREEN_FINGERS_MAX);
+        let slots = options.fingers.clamp(1, super::SCREEN_FINGERS);
         let prepared: Vec<Prepared> = (0..rows)
             .into_par_iter()
             .map(|row| snapshot.prepared(block.first_row + row as u64))
@@ -331,7 +329,7 @@ impl<'m> Own<'m> {
                 let with = other.first_row + u64::from(column.rows[hit.entry as usize]);
                 if wanted(row, with) {
                     let why = suspects.entry((row, with)).or_default();
-                    (why.swapped, why.crossed) = (self.ways[1], self.ways[2]);
+                    (why.whole, why.swapped, why.crossed) = (true, self.ways[1], self.ways[2]);
                     progress.count_neighbours(row, with);
                 }
             }

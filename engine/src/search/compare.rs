@@ -2,22 +2,44 @@
 
 use std::collections::BTreeSet;
 
-use super::probe::ProbeFinger;
+use super::memory::Entry;
+use super::probe::{ProbeFinger, SCREEN_FINGERS};
 use super::ways::{Why, all_columns, assign, columns_of, swapped_column_of, worth};
 use super::{Candidate, FaceScore, FingerScore, Hands, Matcher, Memory, Probe};
 use crate::face;
 use crate::finger::{Scratch, compare, evidence, normalise};
 use crate::gallery::{Block, GalleryError, Snapshot, StoredPrint};
+use crate::likelihood::SOURCE_LLR_MIN;
 use crate::template::FingerPosition;
 
 /// Screened fingers that speak for exchanged hands before all others are compared.
 const SWAPPED_FIRST: usize = 2;
 
-/// Asks for the prints of a row that a probe will be compared with.
-pub(super) fn want(snapshot: &Snapshot, probe: &Probe<'_>, row: u64) -> Result<(), GalleryError> {
+/// When four or more screened fingers were compared, and the mean of their ratios, each no lower than [`SOURCE_LLR_MIN`], is
+/// this or less, the pair's other fingers are not: of four, three say all that a finger can say against, and the fourth hardly
+/// anything for it. One in 23 of the strangers that the screen hands on goes on from here, and by far every mate: of 798
+/// synthetic ones none had a mean under 6.
+pub const AGAINST: f32 = -1.0;
+
+/// Asks for the prints of a row that a probe will be compared with, those aside that most rows do not come to.
+pub(super) fn want(snapshot: &Snapshot, probe: &Probe<'_>, row: u64, why: Why) -> Result<(), GalleryError> {
     let Some((block, within)) = snapshot.locate(row) else { return Ok(()) };
-    let columns: BTreeSet<FingerPosition> = probe.fingers.iter().flat_map(|f| columns_of(f.position)).collect();
+    let compared = probe.fingers.iter().filter(|f| why.whole || probe.is_first(f));
+    let mut columns: BTreeSet<FingerPosition> = compared.flat_map(|f| columns_of(f.position)).collect();
+    if why.swapped {
+        columns.extend(swapped_first(probe).filter_map(|f| swapped_column_of(f.position)));
+    }
     columns.into_iter().try_for_each(|column| block.want_prints(column, within))
+}
+
+/// Those compared first with the hands exchanged.
+fn swapped_first<'p, 'a>(probe: &'p Probe<'a>) -> impl Iterator<Item = &'p ProbeFinger<'a>> {
+    probe.screened.iter().take(SWAPPED_FIRST).map(|index| &probe.fingers[*index])
+}
+
+fn speak_against(scores: &[FingerScore]) -> bool {
+    let sum = scores.iter().map(|f| f.llr.max(SOURCE_LLR_MIN)).sum::<f32>();
+    scores.len() >= SCREEN_FINGERS && sum <= AGAINST * scores.len() as f32
 }
 
 /// Buffers of one thread.
@@ -25,15 +47,18 @@ pub(super) fn want(snapshot: &Snapshot, probe: &Probe<'_>, row: u64) -> Result<(
 pub(super) struct Comparer<'s> {
     scratch: Scratch,
     memory: Option<&'s Memory>,
+    /// What was compared of the pair at hand: some fingers come first, then all.
+    pair: Vec<Entry>,
 }
 
 impl<'s> Comparer<'s> {
     /// With what earlier searches have compared.
     pub fn with(memory: Option<&'s Memory>) -> Self {
-        Self { scratch: Scratch::default(), memory }
+        Self { memory, ..Self::default() }
     }
 
-    /// [`Comparer::compare`], and the other ways that there is reason to try.
+    /// The screened fingers, then all that the row shares with the probe unless those [speak against](AGAINST), then the
+    /// other ways that there is reason to try. `None` when they speak against, and no other way says better.
     pub fn compare_as(
         &mut self,
         matcher: Matcher<'_>,
@@ -41,94 +66,73 @@ impl<'s> Comparer<'s> {
         probe: &Probe<'_>,
         row: u64,
         why: Why,
-    ) -> Result<Candidate, GalleryError> {
-        let mut candidate = self.compare(matcher, snapshot, probe, row)?;
+    ) -> Result<Option<Candidate>, GalleryError> {
+        self.pair.clear();
+        let (hands, screened) = (Hands::AsDeclared, why.screened);
+        let mut candidate = Candidate { row, hands, screened, fingers: Vec::new(), faces: Vec::new() };
+        let Some((block, within)) = snapshot.locate(row) else { return Ok(Some(candidate)) };
+        let first = probe.fingers.iter().filter(|f| probe.is_first(f));
+        let first = if why.whole { Vec::new() } else { self.fingers(matcher, block, within, first, hands)? };
+        let mut against = speak_against(&first);
+        candidate.fingers =
+            if against { first } else { self.fingers(matcher, block, within, probe.fingers.iter(), hands)? };
         if why.swapped {
-            self.compare_swapped(matcher, snapshot, probe, &mut candidate)?;
+            against &= !self.compare_swapped(matcher, block, within, probe, &mut candidate)?;
         }
         if why.crossed {
-            self.compare_crossed(matcher, snapshot, probe, &mut candidate)?;
+            against &= !self.compare_crossed(matcher, block, within, probe, &mut candidate)?;
         }
-        candidate.screened = why.screened;
-        Ok(candidate)
+        if against {
+            return Ok(None);
+        }
+        candidate.faces = faces(matcher, snapshot, block, within, probe)?;
+        Ok(Some(candidate))
     }
 
-    /// All fingers and faces that the row shares with the probe; the best over impressions and shots.
-    pub fn compare(
-        &mut self,
-        matcher: Matcher<'_>,
-        snapshot: &Snapshot,
-        probe: &Probe<'_>,
-        row: u64,
-    ) -> Result<Candidate, GalleryError> {
-        let mut candidate =
-            Candidate { row, hands: Hands::AsDeclared, screened: false, fingers: Vec::new(), faces: Vec::new() };
-        let Some((block, within)) = snapshot.locate(row) else { return Ok(candidate) };
-        candidate.fingers = self.fingers(matcher, block, within, probe.fingers.iter(), Hands::AsDeclared)?;
-        for (number, model) in (0u8..).zip(snapshot.face_models().iter()) {
-            let own = probe.faces.iter().filter(|f| model.is_of(f));
-            let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
-            let mut best: Option<f32> = None;
-            let mut compared = 0u16;
-            for shot in own {
-                let entries = column.rows.iter().enumerate().filter(|(_, r)| **r == within);
-                for original in entries.map(|(entry, _)| column.block.originals.values(entry)) {
-                    let cosine = face::compare(matcher.isa, shot.values(), original);
-                    compared = compared.saturating_add(1);
-                    best = Some(best.map_or(cosine, |b| b.max(cosine)));
-                }
-            }
-            if let Some(cosine) = best {
-                let (llr, curve) = (matcher.faces.llr(model.name(), cosine), matcher.faces.curve_number(model.name()));
-                candidate.faces.push(FaceScore { model: number, cosine, llr, curve, compared });
-            }
-        }
-        Ok(candidate)
-    }
-
-    /// The fingers again with the hands exchanged, when that says more than the fingers as declared: the screened ones
-    /// first, all when these speak for it.
+    /// The fingers again with the hands exchanged, taken when that says more than the fingers as declared: the screened
+    /// ones first, all when these speak for it. Whether it was taken.
     fn compare_swapped(
         &mut self,
         matcher: Matcher<'_>,
-        snapshot: &Snapshot,
+        block: &Block,
+        within: u8,
         probe: &Probe<'_>,
         candidate: &mut Candidate,
-    ) -> Result<(), GalleryError> {
-        let Some((block, within)) = snapshot.locate(candidate.row) else { return Ok(()) };
+    ) -> Result<bool, GalleryError> {
         let sum = |scores: &[FingerScore]| scores.iter().map(|f| f.llr).sum::<f32>();
-        let first = probe.screened.iter().take(SWAPPED_FIRST).map(|index| &probe.fingers[*index]);
-        if sum(&self.fingers(matcher, block, within, first, Hands::Swapped)?) <= 0.0 {
-            return Ok(());
+        if sum(&self.fingers(matcher, block, within, swapped_first(probe), Hands::Swapped)?) <= 0.0 {
+            return Ok(false);
         }
         let all = self.fingers(matcher, block, within, probe.fingers.iter(), Hands::Swapped)?;
-        if sum(&all) > sum(&candidate.fingers).max(0.0) {
+        let better = sum(&all) > sum(&candidate.fingers).max(0.0);
+        if better {
             candidate.fingers = all;
             candidate.hands = Hands::Swapped;
         }
-        Ok(())
+        Ok(better)
     }
 
-    /// Each finger against every finger of the row, when that says more than the other ways, all chances considered: the
-    /// screened ones first, all when one of these speaks for it.
+    /// Each finger against every finger of the row, taken when that says more than the other ways, all chances considered:
+    /// the screened ones first, all when one of these speaks for it. Whether it was taken.
     fn compare_crossed(
         &mut self,
         matcher: Matcher<'_>,
-        snapshot: &Snapshot,
+        block: &Block,
+        within: u8,
         probe: &Probe<'_>,
         candidate: &mut Candidate,
-    ) -> Result<(), GalleryError> {
-        let Some((block, within)) = snapshot.locate(candidate.row) else { return Ok(()) };
+    ) -> Result<bool, GalleryError> {
         let first = probe.screened.iter().map(|index| &probe.fingers[*index]);
         if worth(&self.crossed(matcher, block, within, first)?) <= 0.0 {
-            return Ok(());
+            return Ok(false);
         }
         let all = self.crossed(matcher, block, within, probe.fingers.iter())?;
-        if worth(&all) > worth(&candidate.fingers) {
+        let better = worth(&all) > worth(&candidate.fingers);
+        if better {
             candidate.fingers = all;
             candidate.hands = Hands::Crossed;
         }
-        Ok(())
+        Ok(better)
     }
 
     /// Each of the probe's fingers against all of the row's, and who is given to whom. Impressions of one position are
@@ -234,6 +238,25 @@ impl<'s> Comparer<'s> {
         Ok(best.map(|best| FingerScore { compared, ..best }))
     }
 
+    /// [`Comparer::finger`], unless an earlier search has done it.
+    fn finger_again(
+        &mut self,
+        matcher: Matcher<'_>,
+        block: &Block,
+        within: u8,
+        finger: &ProbeFinger<'_>,
+        hands: Hands,
+    ) -> Result<Option<FingerScore>, GalleryError> {
+        let Some(memory) = self.memory else { return self.finger(matcher, block, within, finger, hands) };
+        let row = block.first_row + u64::from(within);
+        if let Some(best) = memory.get(row, finger.number, hands) {
+            return Ok(best);
+        }
+        let best = self.finger(matcher, block, within, finger, hands)?;
+        memory.put(row, finger.number, hands, best);
+        Ok(best)
+    }
+
     /// Each of the probe's fingers against the row's, best over impressions.
     fn fingers<'p, 'a: 'p>(
         &mut self,
@@ -246,14 +269,12 @@ impl<'s> Comparer<'s> {
         let mut found: Vec<FingerScore> = Vec::new();
         for finger in fingers {
             let position = finger.position;
-            let row = block.first_row + u64::from(within);
-            let best = match self.memory.and_then(|memory| memory.get(row, finger.number, hands)) {
-                Some(remembered) => remembered,
+            let key = (finger.number, hands);
+            let best = match self.pair.iter().find(|(known, _)| *known == key) {
+                Some((_, best)) => *best,
                 None => {
-                    let best = self.finger(matcher, block, within, finger, hands)?;
-                    if let Some(memory) = self.memory {
-                        memory.put(row, finger.number, hands, best);
-                    }
+                    let best = self.finger_again(matcher, block, within, finger, hands)?;
+                    self.pair.push((key, best));
                     best
                 }
             };
@@ -274,6 +295,36 @@ impl<'s> Comparer<'s> {
         }
         Ok(found)
     }
+}
+
+/// Every face model's shots against the row's; the best of each model.
+fn faces(
+    matcher: Matcher<'_>,
+    snapshot: &Snapshot,
+    block: &Block,
+    within: u8,
+    probe: &Probe<'_>,
+) -> Result<Vec<FaceScore>, GalleryError> {
+    let mut found = Vec::new();
+    for (number, model) in (0u8..).zip(snapshot.face_models().iter()) {
+        let own = probe.faces.iter().filter(|f| model.is_of(f));
+        let Some(column) = block.faces(snapshot.face_models(), number)? else { continue };
+        let mut best: Option<f32> = None;
+        let mut compared = 0u16;
+        for shot in own {
+            let entries = column.rows.iter().enumerate().filter(|(_, r)| **r == within);
+            for original in entries.map(|(entry, _)| column.block.originals.values(entry)) {
+                let cosine = face::compare(matcher.isa, shot.values(), original);
+                compared = compared.saturating_add(1);
+                best = Some(best.map_or(cosine, |b| b.max(cosine)));
+            }
+        }
+        if let Some(cosine) = best {
+            let (llr, curve) = (matcher.faces.llr(model.name(), cosine), matcher.faces.curve_number(model.name()));
+            found.push(FaceScore { model: number, cosine, llr, curve, compared });
+        }
+    }
+    Ok(found)
 }
 
 /// Which finger each print is of: those of one position are of one finger, those of none are of one each.

@@ -21,7 +21,7 @@ pub struct Memory {
 /// Screen scores of all rows before some limit, by print and way.
 type Screens = BTreeMap<(usize, usize), Arc<[u32]>>;
 /// Which print and how the hands were; the score, or `None` where the row has no such finger.
-type Entry = ((usize, Hands), Option<FingerScore>);
+pub(super) type Entry = ((usize, Hands), Option<FingerScore>);
 
 impl Memory {
     /// What was found, if it was asked for before.

@@ -2,7 +2,8 @@
 //!
 //! A search has four steps. *Screen*: up to four fingers of the probe against every live reference before the limit.
 //! *Faces*: every reference at or above [`SearchOptions::cosine_min`], independently of the fingers. *Unite*: the best of
-//! the screen, all faces found, and the references that the caller names. *Compare*: every finger and face of each.
+//! the screen, all faces found, and the references that the caller names. *Compare*: the screened fingers of each, and unless
+//! these speak against ([`AGAINST`]) every finger and face.
 //! Left and right may have been exchanged at capture: the screen and the comparison look at that too, and at fingers under
 //! any other name where the caller wants it ([`SearchOptions::crossed_max`]).
 //! Fusion and decision are the caller's (`decision`).
@@ -28,9 +29,10 @@ use crate::kernel::Isa;
 use crate::template::FingerPosition;
 
 pub use batch::{BatchOptions, BatchProgress, Pair, all_against_all};
+pub use compare::AGAINST;
 pub use faces::identify_faces;
 pub use memory::Memory;
-pub use probe::{Probe, SCREEN_FINGERS_MAX};
+pub use probe::{POOR_QUALITY, Probe, SCREEN_FINGERS, SCREEN_FINGERS_POOR};
 use ways::{ByWay, Why};
 
 /// From so many rows on (their prints take 5 GB and more) memory may not hold all prints: those that will be compared are asked
@@ -200,7 +202,7 @@ impl Candidate {
 /// What a search found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// In row order; everything that was compared.
+    /// In row order; everyone who was compared and whom the screened fingers do not speak against ([`AGAINST`]).
     pub candidates: Vec<Candidate>,
     /// Live references within the limit.
     pub references: u64,
@@ -271,19 +273,20 @@ fn identify_with(
     let by_face = faces.hits.iter().take(options.faces_max).map(|(row, _)| *row);
     for row in by_face.chain(options.include.iter().copied().filter(|row| admitted(*row))) {
         let why = rows.entry(row).or_default();
-        (why.swapped, why.crossed) = (options.swapped_max > 0, options.crossed_max > 0);
+        (why.whole, why.swapped, why.crossed) = (true, options.swapped_max > 0, options.crossed_max > 0);
     }
 
     let rows: Vec<(u64, Why)> = rows.into_iter().collect();
     if snapshot.rows() >= WANTED_FROM {
-        rows.par_iter().try_for_each(|(row, _)| compare::want(snapshot, probe, *row))?;
+        rows.par_iter().try_for_each(|(row, why)| compare::want(snapshot, probe, *row, *why))?;
     }
     let candidates = rows
         .par_iter()
         .map_init(
             || compare::Comparer::with(memory),
-            |comparer, (row, why)| comparer.compare_as(matcher, snapshot, probe, *row, *why),
+            |comparer, (row, why)| comparer.compare_as(matcher, snapshot, probe, *row, *why).transpose(),
         )
+        .flatten()
         .collect::<Result<Vec<_>, GalleryError>>()?;
     let references = if limit == snapshot.rows() {
         snapshot.live()
@@ -305,7 +308,8 @@ pub fn compare_rows(
 ) -> Result<Vec<Candidate>, GalleryError> {
     let mut comparer = compare::Comparer::default();
     let live = rows.iter().filter(|row| snapshot.is_live(**row));
-    live.map(|row| comparer.compare(matcher, snapshot, probe, *row)).collect()
+    let why = Why { whole: true, ..Why::default() };
+    live.filter_map(|row| comparer.compare_as(matcher, snapshot, probe, *row, why).transpose()).collect()
 }
 
 /// A stored face or a checked probe that the face module refuses: what was stored is not what was checked.

@@ -5,8 +5,14 @@ use crate::finger::{CohortStatistics, CompareProbe, Model, evidence};
 use crate::gallery::Prepared;
 use crate::template::{Extractor, FaceTemplate, FingerPosition};
 
-/// Fingers that the screen reads; the others wait for the comparison.
-pub const SCREEN_FINGERS_MAX: usize = 4;
+/// Fingers that the screen reads of a capture of fair quality; the others wait for the comparison.
+pub const SCREEN_FINGERS: usize = 4;
+/// Fingers that the screen reads of a poor one. A poor capture's four fingers lose one mate in 130 where one reference in a
+/// thousand is kept, all other captures' one in 3,500; with eight the poor ones lost none of 3,405
+/// (`docs/src/internals/screen.md`).
+pub const SCREEN_FINGERS_POOR: usize = 8;
+/// A capture is poor when its screened fingers' mean quality is lower, as far as it is known.
+pub const POOR_QUALITY: u32 = 45;
 
 /// An encounter, ready to be searched for.
 pub struct Probe<'a> {
@@ -26,6 +32,8 @@ pub(super) struct ProbeFinger<'a> {
     pub extractor: Extractor,
     pub cohort: CohortStatistics,
     pub evidence: f32,
+    /// 0 for unknown.
+    pub quality: u8,
     pub compare: CompareProbe<'a>,
     pub screen: ScreenProbe,
 }
@@ -33,7 +41,7 @@ pub(super) struct ProbeFinger<'a> {
 impl<'a> Probe<'a> {
     /// Prepares the comparison of each finger, and chooses those that are screened: one impression of a position, best
     /// quality first, then most minutiae, then position, and half of them from either hand where there are so many: an
-    /// accomplice lends a hand, not single fingers.
+    /// accomplice lends a hand, not single fingers. Of a poor capture ([`POOR_QUALITY`]) there are more.
     pub fn new(model: &'a Model, params: &ScreenParams, prepared: &Prepared) -> Self {
         let fingers: Vec<_> = prepared
             .fingers
@@ -45,6 +53,7 @@ impl<'a> Probe<'a> {
                 extractor: print.extractor.clone(),
                 cohort: print.cohort,
                 evidence: evidence(print.features.view().minutiae()),
+                quality: print.quality,
                 compare: CompareProbe::new(model, print.features.view()),
                 screen: ScreenProbe::new(print.features.view(), params),
             })
@@ -68,7 +77,12 @@ impl<'a> Probe<'a> {
             first
         });
         let positions: Vec<FingerPosition> = order.iter().map(|&i| fingers[i].position).collect();
-        let screened = of_both_hands(&positions).into_iter().map(|at| order[at]).collect();
+        let mut chosen = of_both_hands(&positions);
+        if poor(chosen.iter().map(|at| fingers[order[*at]].quality)) {
+            let more: Vec<usize> = (0..order.len()).filter(|at| !chosen.contains(at)).collect();
+            chosen.extend(more.into_iter().take(SCREEN_FINGERS_POOR - SCREEN_FINGERS));
+        }
+        let screened = chosen.into_iter().map(|at| order[at]).collect();
         Self { fingers, faces, screened, by_worth }
     }
 
@@ -88,6 +102,15 @@ impl<'a> Probe<'a> {
         &self.screened
     }
 
+    /// Whether the print is one of those that are compared first: of a finger that is screened.
+    pub(super) fn is_first(&self, print: &ProbeFinger<'_>) -> bool {
+        let known = print.position != FingerPosition::UNKNOWN;
+        self.screened
+            .iter()
+            .map(|&i| &self.fingers[i])
+            .any(|screened| screened.number == print.number || (known && screened.position == print.position))
+    }
+
     /// Position and extractor of each print.
     pub fn prints(&self) -> impl Iterator<Item = (FingerPosition, &Extractor)> {
         self.fingers.iter().map(|f| (f.position, &f.extractor))
@@ -99,7 +122,13 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Which of the fingers, best first, are screened: at most half of [`SCREEN_FINGERS_MAX`] of one hand as long as others are
+/// Whether a capture is poor by the qualities of its best fingers.
+fn poor(qualities: impl Iterator<Item = u8>) -> bool {
+    let known: Vec<u32> = qualities.filter(|q| *q > 0).map(u32::from).collect();
+    known.iter().sum::<u32>() < POOR_QUALITY * known.len() as u32
+}
+
+/// Which of the fingers, best first, are screened: at most half of [`SCREEN_FINGERS`] of one hand as long as others are
 /// left.
 fn of_both_hands(positions: &[FingerPosition]) -> Vec<usize> {
     let mut of_hand = [0; 2];
@@ -109,20 +138,28 @@ fn of_both_hands(positions: &[FingerPosition]) -> Vec<usize> {
             0 => None,
             code => Some(usize::from(code > 5)),
         };
-        let full = hand.is_some_and(|hand| of_hand[hand] == SCREEN_FINGERS_MAX / 2);
+        let full = hand.is_some_and(|hand| of_hand[hand] == SCREEN_FINGERS / 2);
         if let (Some(hand), false) = (hand, full) {
             of_hand[hand] += 1;
         }
         if full { &mut spare } else { &mut chosen }.push(at);
     }
     chosen.extend(spare);
-    chosen.truncate(SCREEN_FINGERS_MAX);
+    chosen.truncate(SCREEN_FINGERS);
     chosen
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_capture_is_poor_by_the_qualities_that_are_known() {
+        let poor = |qualities: &[u8]| poor(qualities.iter().copied());
+        assert!(poor(&[60, 50, 40, 29]) && poor(&[44, 0, 0, 0]));
+        assert!(!poor(&[60, 50, 40, 30]) && !poor(&[45, 0, 0, 0]));
+        assert!(!poor(&[0, 0, 0, 0]) && !poor(&[]), "nothing is known against it");
+    }
 
     #[test]
     fn both_hands_are_screened_when_both_are_there() {

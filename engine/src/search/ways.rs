@@ -19,6 +19,8 @@ pub(super) type ByWay<T> = [T; WAYS];
 pub(super) struct Why {
     /// The screen of the fingers brought it.
     pub screened: bool,
+    /// Something else than the screen brought it: everything is compared, whatever the first fingers say.
+    pub whole: bool,
     /// It is compared with the hands exchanged too.
     pub swapped: bool,
     /// Each finger is compared with every finger too.

@@ -8,7 +8,7 @@ use duynhat_engine::finger::screen::{
 use duynhat_engine::finger::{Cohort, CompareProbe, FingerFeatures, Model, Scratch, compare, normalise};
 use duynhat_engine::gallery::Prepared;
 use duynhat_engine::kernel::Isa;
-use duynhat_engine::search::Probe;
+use duynhat_engine::search::{Probe, SCREEN_FINGERS};
 use duynhat_engine::template::FingerPosition;
 use rayon::prelude::*;
 
@@ -16,8 +16,11 @@ use super::capacity::{FINGERS, REFERENCES, Sample, rate as rate_of};
 
 /// Probe people, searched together.
 const PROBES: usize = 8;
-/// People of a gallery whose loss is measured, each searched for among all; another seed than the rates'.
-pub const PEOPLE: u64 = 1_000;
+/// People of a gallery whose loss is measured, each searched for among all: as many as one is kept of. Another seed than the
+/// rates'.
+pub const PEOPLE: u64 = one_in(SCREEN_FINGERS);
+/// People of one tile.
+const TILE: usize = 1_000;
 const SEED: u64 = 2;
 
 /// A column, the probe people screened against it with their minutiae, and their packed prints.
@@ -29,7 +32,11 @@ fn prepared(model: &Model, people: &People, who: u64, shot: u64) -> Prepared {
     Prepared::new(model, Cohort::shipped(), &people.person(who).encounter(shot, &settings))
 }
 
-/// People of a block a second, for each probe person: the screened fingers of everyone, all fingers of one in a thousand.
+/// Strangers that the screen hands on: the screened fingers speak against all but one in so many (`AGAINST`).
+const ALL_FINGERS_ONE_IN: u64 = 23;
+
+/// People of a block a second, for each probe person: the screened fingers of everyone, and of those who are kept, and now
+/// and then all.
 pub fn rate(
     isa: Isa,
     params: &ScreenParams,
@@ -66,7 +73,7 @@ pub fn rate(
         })
         .collect();
     let (mut screens, mut scratch, mut scores) = (ScreenScratch::default(), Scratch::new(), Vec::new());
-    let mut owed = 0;
+    let (mut owed, mut kept) = (0, 0);
     rate_of(|| {
         let mut sums = vec![[0u32; REFERENCES]; PROBES];
         for (column, who, batch) in &batches {
@@ -86,8 +93,11 @@ pub fn rate(
             let one_in = one_in(probes[number].screened().len());
             while owed >= one_in {
                 owed -= one_in;
+                kept += 1;
                 let best = sums.iter().enumerate().max_by_key(|(_, sum)| **sum).map_or(0, |(entry, _)| entry);
-                for (column, probe) in &compares[number] {
+                let screened = probes[number].screened();
+                let compared = |(at, _): &(usize, _)| kept % ALL_FINGERS_ONE_IN == 0 || screened.contains(at);
+                for (_, (column, probe)) in compares[number].iter().enumerate().filter(compared) {
                     if let Some(reference) = &columns[*column].features[best] {
                         std::hint::black_box(compare(probe, reference.view(), &mut scratch).score);
                     }
@@ -117,8 +127,8 @@ pub fn loss(isa: Isa, params: &ScreenParams, model: &Model, galleries: u64) -> a
     Ok(all)
 }
 
-/// Each of a thousand people on a second day among all of them on the first: kept, as in a gallery of millions, is one in a
-/// thousand, that is one. The shortest list of a real search is longer, so that it loses less.
+/// Each of two thousand people on a second day among all of them on the first: kept, as in a gallery of millions, is one in
+/// two thousand, that is one. The shortest list of a real search is longer, so that it loses less.
 fn loss_among(isa: Isa, params: &ScreenParams, model: &Model, first: u64) -> anyhow::Result<Loss> {
     let people = People::new(SEED, Default::default());
     let make = |shot: u64| -> Vec<Prepared> {
@@ -127,14 +137,17 @@ fn loss_among(isa: Isa, params: &ScreenParams, model: &Model, first: u64) -> any
     let (references, probes) = (make(0), make(1));
     let empty = FingerFeatures::new(Vec::new(), Vec::new());
     let finger = |hand: &Prepared, position: FingerPosition| hand.fingers.iter().position(|f| f.position == position);
-    let columns: Vec<TileBuffer> = FingerPosition::known()
+    let columns: Vec<Vec<TileBuffer>> = FingerPosition::known()
         .map(|position| {
             let view = |hand| finger(hand, position).map_or(empty.view(), |at| hand.fingers[at].features.view());
             let views: Vec<_> = references.iter().map(view).collect();
-            TileBuffer::encode(&views)
+            views.chunks(TILE).map(TileBuffer::encode).collect::<Result<_, _>>()
         })
         .collect::<Result<_, _>>()?;
-    let tiles: Vec<Tile<'_>> = columns.iter().map(TileBuffer::tile).collect::<Result<_, _>>()?;
+    let tiles: Vec<Vec<Tile<'_>>> = columns
+        .iter()
+        .map(|column| column.iter().map(TileBuffer::tile).collect::<Result<_, _>>())
+        .collect::<Result<_, _>>()?;
     // All fingers that both have, compared.
     let fused = |scratch: &mut Scratch, probe: &Prepared, reference: &Prepared| -> f32 {
         let one = |f: &duynhat_engine::gallery::PreparedFinger| {
@@ -156,10 +169,13 @@ fn loss_among(isa: Isa, params: &ScreenParams, model: &Model, first: u64) -> any
                     let column = usize::from(hand.fingers[at].position.code()) - 1;
                     let screen = ScreenProbe::new(hand.fingers[at].features.view(), params);
                     let size = screen.minutiae();
-                    let mut scores = vec![0u16; references.len()];
-                    ScreenBatch::new(&[screen]).screen(isa, &tiles[column], screens, &mut scores);
-                    for (entry, (sum, &score)) in sums.iter_mut().zip(&scores).enumerate() {
-                        *sum += normalised(score, size, tiles[column].minutiae_of(entry).unwrap_or(0));
+                    let batch = ScreenBatch::new(&[screen]);
+                    for (tile, sums) in tiles[column].iter().zip(sums.chunks_mut(TILE)) {
+                        let mut scores = vec![0u16; sums.len()];
+                        batch.screen(isa, tile, screens, &mut scores);
+                        for (entry, (sum, &score)) in sums.iter_mut().zip(&scores).enumerate() {
+                            *sum += normalised(score, size, tile.minutiae_of(entry).unwrap_or(0));
+                        }
                     }
                 }
                 let keep = shortlist_len(probe.screened().len(), PEOPLE, 1);
