@@ -192,5 +192,7 @@ fn a_writer_that_answers_before_it_publishes_is_found_out() {
     });
     let panic = broken.expect_err("some schedule shows it");
     let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()));
-    assert!(text.is_some_and(|t| t.contains("does not show") || t.contains("saw")), "another panic");
+    // Which of the stations' three checks fails first depends on the schedule.
+    let findings = ["does not show", "still searched", "saw"];
+    assert!(text.is_some_and(|t| findings.iter().any(|finding| t.contains(finding))), "another panic");
 }

@@ -53,16 +53,14 @@ struct Tried {
 /// Runs a script and judges what every cut leaves. `lies` says which syncs are not made.
 fn campaign(seed: u64, operations: usize, cuts_per_call: u64, lies: fn(Call, &Path) -> bool) -> Tried {
     let disk = Simulated::new();
-    let cuts: Arc<Mutex<Vec<(String, Simulated)>>> = Arc::default();
-    let (watched, kept) = (disk.clone(), cuts.clone());
+    let at_calls: Arc<Mutex<Vec<(String, u64, Simulated)>>> = Arc::default();
+    let (watched, kept) = (disk.clone(), at_calls.clone());
     // Before each call that changes something: a cut within the one before it, or between the two.
     let storage: Arc<dyn Storage> = Faults::new(Arc::new(disk), move |n, call, path| {
         let between = !matches!(call, Call::Sync | Call::SyncDir);
         if call.changes() && (cuts_per_call > 1 || !between || n % 4 == seed % 4) {
-            kept.lock().unwrap().extend((0..cuts_per_call).map(|i| {
-                let chosen = seed << 48 | n << 16 | i;
-                (format!("call {n}, {call:?} {}, seed {chosen}", path.display()), watched.after_power_cut(chosen))
-            }));
+            let what = format!("call {n}, {call:?} {}", path.display());
+            kept.lock().unwrap().push((what, seed << 48 | n << 16, watched.fork()));
         }
         if lies(call, path) { Verdict::Pretend } else { Verdict::Go }
     });
@@ -81,9 +79,13 @@ fn campaign(seed: u64, operations: usize, cuts_per_call: u64, lies: fn(Call, &Pa
                 world = World::open(storage.clone()).unwrap();
             }
         }
-        let cuts = std::mem::take(&mut *cuts.lock().unwrap());
-        tried += cuts.len();
-        each(cuts, |(what, left)| judge(Cut { what, acknowledged, left }, &attempted));
+        let at_calls = std::mem::take(&mut *at_calls.lock().unwrap());
+        let cuts = at_calls.iter().flat_map(|at| (0..cuts_per_call).map(move |i| (at, i)));
+        let judged = each(cuts, |((what, call, disk), i)| {
+            let what = format!("{what}, seed {}", call | i);
+            judge(Cut { what, acknowledged, left: disk.after_power_cut(call | i) }, &attempted);
+        });
+        tried += judged.len();
         acknowledged = attempted.len();
     }
     world.compare(&attempted).unwrap();

@@ -12,7 +12,7 @@ use super::{Open, Storage, StorageFile};
 /// Written whole or not at all.
 const SECTOR: usize = 512;
 
-/// Clones share one content; [`Simulated::after_power_cut`] makes an independent one.
+/// Clones share one content; [`Simulated::fork`] and [`Simulated::after_power_cut`] make an independent one.
 #[derive(Clone, Default)]
 pub struct Simulated(Arc<Mutex<Content>>);
 
@@ -104,6 +104,20 @@ impl Simulated {
         let inode = &mut content.inodes[n];
         inode.now[byte as usize] ^= 1 << (bit % 8);
         inode.synced();
+    }
+
+    /// The same content, what is durable and what is not, independent from here on: one to cut the power of again and again.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut content = self.content().clone();
+        let named = |names: &BTreeMap<PathBuf, Entry>, n| names.values().any(|entry| *entry == Entry::File(n));
+        for n in 0..content.inodes.len() {
+            if !named(&content.names, n) && !named(&content.durable_names, n) {
+                // Removed, and known to be: no cut brings it back.
+                content.inodes[n] = Inode::default();
+            }
+        }
+        Self(Arc::new(Mutex::new(content)))
     }
 
     /// What is there after a loss of power now: everything that was synced, and of the rest any part, chosen by `seed`:
