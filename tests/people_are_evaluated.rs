@@ -66,6 +66,36 @@ fn a_synthetic_run_prints_one_document_with_the_promised_keys() {
 }
 
 #[test]
+fn a_growing_gallery_is_followed_with_the_fingers_that_are_searched() {
+    let out = tempfile::tempdir().unwrap();
+    let document = evaluate(&["--synthetic", "1200", "--seed", "3", "--probes", "80", "--growth"], out.path()).unwrap();
+    assert_eq!((number(&document, "n"), number(&document, "non_mated_searches")), (1_200.0, 80.0));
+    assert_eq!(number(&document, "mated_searches"), 20.0);
+    let sizes = document.get_array("sizes").unwrap();
+    let measured = |size: &&OwnedValue| size.get("fpir_measured").is_some();
+    let of = |n: f64| sizes.iter().filter(move |size| number(size, "n") == n);
+    assert_eq!((of(1_000.0).count(), of(1_200.0).count()), (3, 3), "one, two, four fingers");
+    assert!(of(1_000_000.0).count() >= 1, "where some hundred searches show a tail");
+    assert_eq!((of(1_000.0).filter(measured).count(), of(1_200.0).filter(measured).count()), (3, 3));
+    assert_eq!(of(1_000_000.0).filter(measured).count(), 0, "predicted only");
+    for size in sizes {
+        assert_eq!(number(size, "fpir_predicted"), 0.01);
+        let share = size.get("fpir_measured").map_or(0.0, |share| number(share, "share"));
+        assert!(share < 0.1, "{size:?}");
+    }
+    // Mates are found by the four fingers that the gallery has.
+    let configurations = document.get_array("configurations").unwrap();
+    let four = configurations.iter().find(|c| c.get_str("name") == Some("4 fingers")).unwrap();
+    for rate in four.get_array("rates").unwrap() {
+        assert!(number(rate.get("fnir").unwrap(), "hits") <= 1.0, "{rate:?}");
+    }
+    let report = std::fs::read_to_string(out.path().join("report.html")).unwrap();
+    assert!(report.contains("<svg") && report.contains("1,200"));
+    let error = evaluate(&["--synthetic", "1200", "--growth", "--planted", "3"], out.path()).unwrap_err();
+    assert!(error.contains("--planted"), "{error}");
+}
+
+#[test]
 fn the_calibrations_seed_is_refused() {
     let out = tempfile::tempdir().unwrap();
     let error = evaluate(&["--synthetic", "240", "--seed", "77"], out.path()).unwrap_err();

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use duynhat_datasets::{EncounterSettings, People, Settings};
+use duynhat_engine::template::Biometrics;
 
 use self::scenario::scenarios;
 use self::station::{Row, play};
@@ -65,7 +66,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let rows = runtime.block_on(async {
         let started = Instant::now();
-        enrol(&service, &people, args.people).await?;
+        enrol(&service, &people, args.people, |all| all).await?;
         let seconds = started.elapsed().as_secs_f64();
         if !args.json {
             println!(
@@ -110,7 +111,13 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     anyhow::bail!("expectations failed: {}", failed.join(", "))
 }
 
-pub(crate) async fn enrol(service: &Service, people: &Arc<People>, count: u64) -> anyhow::Result<()> {
+/// Enrols people `0..count` in order, of each what `captured` leaves.
+pub(crate) async fn enrol(
+    service: &Service,
+    people: &Arc<People>,
+    count: u64,
+    captured: fn(Biometrics) -> Biometrics,
+) -> anyhow::Result<()> {
     let bar = progress(count, "enrolling people");
     let make = |first: u64| {
         let people = people.clone();
@@ -120,7 +127,7 @@ pub(crate) async fn enrol(service: &Service, people: &Arc<People>, count: u64) -
             let one = |index: u64| EnrolRequest {
                 subject: scenario::subject(index),
                 identity: Identity::new(&scenario::identity(index)),
-                biometrics: people.person(index).encounter(0, &EncounterSettings::default()),
+                biometrics: captured(people.person(index).encounter(0, &EncounterSettings::default())),
             };
             (first..last).into_par_iter().map(one).collect::<Vec<_>>()
         })

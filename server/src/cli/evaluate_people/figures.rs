@@ -103,6 +103,33 @@ pub struct Figures {
     pub seconds: BTreeMap<String, f64>,
 }
 
+/// What is measured of a gallery's growth: `figures.json` of `--growth`.
+#[derive(Clone, Debug, Serialize)]
+pub struct GrowthFigures {
+    /// People in the gallery.
+    pub n: u64,
+    pub seed: u64,
+    pub calibration_seed: u64,
+    pub calibration_people: u64,
+    pub mated_searches: u64,
+    pub non_mated_searches: u64,
+    /// Which model.
+    pub model: String,
+    /// Rates by what the probe holds, at the whole gallery's size.
+    pub configurations: Vec<ConfigurationFigures>,
+    /// FPIR by gallery size.
+    pub sizes: Vec<SizeFigures>,
+    /// Seconds each part took.
+    pub seconds: BTreeMap<String, f64>,
+}
+
+impl RateFigures {
+    /// The predicted rate, in four digits.
+    pub fn predicted(&self) -> String {
+        format!("{:.4}", self.fpir_predicted).trim_end_matches('0').to_owned()
+    }
+}
+
 /// One configuration.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConfigurationFigures {
@@ -115,6 +142,8 @@ pub struct ConfigurationFigures {
 pub struct RateFigures {
     pub fpir_target: f64,
     pub threshold: f64,
+    /// As predicted there: less than the target where the face's calibration makes a step.
+    pub fpir_predicted: f64,
     pub fpir: Share,
     /// How many references the false positives fall on.
     pub references_found: u64,

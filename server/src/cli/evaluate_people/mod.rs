@@ -3,6 +3,7 @@
 mod drawings;
 mod figures;
 mod generator;
+mod growth;
 mod page;
 mod planted;
 mod population;
@@ -41,6 +42,10 @@ pub struct EvaluatePeopleArgs {
     /// Innocent first issues that are decided; a fifth of that for each other purpose.
     #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     innocents: u64,
+    /// Only how false positives grow with the gallery: its people have the four fingers that are searched with and no face,
+    /// so that a million fit; a quarter as many mated searches, no frauds, no innocents.
+    #[arg(long, requires = "synthetic", conflicts_with_all = ["planted", "innocents"])]
+    growth: bool,
     /// One JSON document of plain numbers.
     #[arg(long)]
     json: bool,
@@ -56,6 +61,7 @@ pub fn run(args: &EvaluatePeopleArgs) -> anyhow::Result<()> {
             let seed = prediction::CALIBRATION_SEED;
             Err(BadInput::error(format!("--seed {seed}: the calibration's people have that one; take another")))
         }
+        Some(people) if args.growth => growth::run(args, people),
         Some(people) => synthetic::run(args, people),
         None => real::run(args),
     }

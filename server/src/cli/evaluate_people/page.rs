@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::drawings::{Curve, det, det_plot, size_plot};
-use super::figures::{Figures, Share};
+use super::figures::{ConfigurationFigures, Figures, GrowthFigures, Share, SizeFigures};
 use super::generator::Unlike;
 use super::real::Part;
 use super::searches::{CONFIGURATIONS, Measured};
@@ -40,6 +40,56 @@ fn percent(share: &Share) -> String {
     format!("{:.3}<br><small>{low:.3}&ndash;{high:.3} ({}/{})</small>", 100.0 * share.share, share.hits, share.trials)
 }
 
+fn rates(html: &mut String, configurations: &[ConfigurationFigures]) {
+    html.push_str("<h2>Rates by what the probe holds</h2>\n");
+    let rows = configurations.iter().flat_map(|c| {
+        c.rates.iter().map(|r| {
+            vec![
+                c.name.clone(),
+                r.predicted(),
+                format!("{:.2}", r.threshold),
+                percent(&r.fpir),
+                r.references_found.to_string(),
+                percent(&r.fnir),
+            ]
+        })
+    });
+    let head = ["probe", "FPIR predicted", "threshold", "FPIR % measured", "references found wrongly", "FNIR %"];
+    table(html, &head, rows);
+}
+
+fn by_size(html: &mut String, sizes: &[SizeFigures]) -> anyhow::Result<()> {
+    html.push_str("<h2>False positives by gallery size</h2>\n<p>The heavy line is the prediction, the light ones half and twice it. Sizes without a measured rate are predicted only.</p>\n");
+    let _ = writeln!(html, "<figure>{}</figure>", size_plot(sizes)?);
+    let rows = sizes.iter().map(|s| {
+        let measured = s.fpir_measured.as_ref().map_or_else(|| "predicted only".to_owned(), percent);
+        let policy = s.policy_fpir_measured.as_ref().map_or_else(String::new, percent);
+        vec![
+            s.name.clone(),
+            grouped(s.n),
+            s.fpir_predicted.to_string(),
+            format!("{:.2}", s.threshold),
+            measured,
+            format!("{:.2}", s.policy_threshold),
+            policy,
+        ]
+    });
+    table(
+        html,
+        &[
+            "probe",
+            "people",
+            "FPIR predicted",
+            "threshold",
+            "FPIR % measured",
+            "the policy's threshold",
+            "FPIR % there",
+        ],
+        rows,
+    );
+    Ok(())
+}
+
 /// The report of a synthetic run.
 ///
 /// # Errors
@@ -61,54 +111,13 @@ pub fn synthetic(figures: &Figures, measured: &Measured) -> anyhow::Result<Strin
         figures.model,
         figures.policy
     );
-    html.push_str("<h2>Rates by what the probe holds</h2>\n");
-    let rows = figures.configurations.iter().flat_map(|c| {
-        c.rates.iter().map(|r| {
-            vec![
-                c.name.clone(),
-                r.fpir_target.to_string(),
-                format!("{:.2}", r.threshold),
-                percent(&r.fpir),
-                r.references_found.to_string(),
-                percent(&r.fnir),
-            ]
-        })
-    });
-    let head = ["probe", "FPIR predicted", "threshold", "FPIR % measured", "references found wrongly", "FNIR %"];
-    table(&mut html, &head, rows);
+    rates(&mut html, &figures.configurations);
     let curves: Vec<Curve> = (0..CONFIGURATIONS.len())
         .map(|c| det(CONFIGURATIONS[c].name, &measured.mates(c), &measured.strangers(c)))
         .collect();
     let plot = det_plot(&curves, "false positive identification rate", "false negative identification rate")?;
     let _ = writeln!(html, "<h2>Detection error trade-off</h2>\n<figure>{plot}</figure>");
-    html.push_str("<h2>False positives by gallery size</h2>\n<p>The heavy line is the prediction, the light ones half and twice it. Sizes without a measured rate are predicted only.</p>\n");
-    let _ = writeln!(html, "<figure>{}</figure>", size_plot(&figures.sizes)?);
-    let rows = figures.sizes.iter().map(|s| {
-        let measured = s.fpir_measured.as_ref().map_or_else(|| "predicted only".to_owned(), percent);
-        let policy = s.policy_fpir_measured.as_ref().map_or_else(String::new, percent);
-        vec![
-            s.name.clone(),
-            grouped(s.n),
-            s.fpir_predicted.to_string(),
-            format!("{:.2}", s.threshold),
-            measured,
-            format!("{:.2}", s.policy_threshold),
-            policy,
-        ]
-    });
-    table(
-        &mut html,
-        &[
-            "probe",
-            "people",
-            "FPIR predicted",
-            "threshold",
-            "FPIR % measured",
-            "the policy's threshold",
-            "FPIR % there",
-        ],
-        rows,
-    );
+    by_size(&mut html, &figures.sizes)?;
     html.push_str("<h2>Misses by quality of the probe</h2>\n");
     let rows = figures.qualities.iter().map(|q| {
         let [low, high] = q.quality;
@@ -134,6 +143,30 @@ pub fn synthetic(figures: &Figures, measured: &Measured) -> anyhow::Result<Strin
         vec![a.kind.clone(), percent(&a.right), list(&a.decisions), list(&a.reasons)]
     });
     table(&mut html, &["applicants", "%", "decisions", "reasons"], rows);
+    html.push_str("</body></html>\n");
+    Ok(html)
+}
+
+/// The report of a gallery's growth.
+///
+/// # Errors
+/// A drawing that fails.
+pub fn growth(figures: &GrowthFigures) -> anyhow::Result<String> {
+    let mut html = head("A gallery's growth");
+    let _ = writeln!(
+        html,
+        "<p>{} synthetic people of seed {} with the fingers that are searched with and no face; {} mated and {} non-mated searches; \
+         predictions from {} other people (seed {}). Model {}. Intervals: 95 %, Clopper and Pearson, over people.</p>",
+        grouped(figures.n),
+        figures.seed,
+        grouped(figures.mated_searches),
+        grouped(figures.non_mated_searches),
+        grouped(figures.calibration_people),
+        figures.calibration_seed,
+        figures.model
+    );
+    rates(&mut html, &figures.configurations);
+    by_size(&mut html, &figures.sizes)?;
     html.push_str("</body></html>\n");
     Ok(html)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use duynhat_datasets::{People, Settings};
 use duynhat_engine::gallery::Snapshot;
+use duynhat_engine::template::Biometrics;
 use tokio::runtime::Runtime;
 
 use crate::cli::demo::{self, TemporaryFolder};
@@ -21,16 +22,16 @@ pub struct Population {
 }
 
 impl Population {
-    /// Enrols them.
+    /// Enrols them, of each what `captured` leaves.
     ///
     /// # Errors
     /// No room, or a kernel that is not there.
-    pub fn new(seed: u64, count: u64) -> anyhow::Result<Self> {
+    pub fn new(seed: u64, count: u64, captured: fn(Biometrics) -> Biometrics) -> anyhow::Result<Self> {
         let people = Arc::new(People::new(seed, Settings::default()));
         let folder = TemporaryFolder::new()?;
         let service = Arc::new(Service::open(folder.path(), Models::shipped()?, ServiceOptions::default())?);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(demo::enrol(&service, &people, count))?;
+        runtime.block_on(demo::enrol(&service, &people, count, captured))?;
         Ok(Self { people, count, service, runtime, _folder: folder })
     }
 

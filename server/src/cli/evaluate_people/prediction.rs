@@ -2,8 +2,8 @@
 //!
 //! Searches in a calibration gallery, screened as sharply as the gallery that is spoken of, give the distribution of the
 //! best stranger's score; a generalised Pareto tail carries it on. A gallery `k` times as large is `k` independent
-//! chances: `FPIR = 1 - (1 - p)^k`. Where the probe has a face, strangers who are candidates by their face alone are
-//! added as chances of their own ([`Lookalikes`]).
+//! chances: `FPIR = 1 - (1 - p)^k`. Where the probe has a face, strangers who are candidates by their face alone are left
+//! out of that and added as chances of their own ([`Lookalikes`]).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use duynhat_engine::face::FaceCalibration;
 use duynhat_engine::search::SearchOptions;
 
 use super::population::Population;
-use super::searches::{CONFIGURATIONS, Plan, STRANGERS, Scope, people_of, search_all, strangers};
+use super::searches::{CONFIGURATIONS, Configuration, Plan, STRANGERS, Scope, people_of, search_all, strangers};
 use crate::cli::progress;
 use crate::service::Models;
 
@@ -39,11 +39,14 @@ impl Prediction {
         calibration: &Population,
         wanted: &[(u64, u64, Vec<usize>)],
     ) -> anyhow::Result<Self> {
+        let with_fingers = |c: &usize| !CONFIGURATIONS[*c].fingers.is_empty();
         let plan = |(size, probes, configurations): &(u64, u64, Vec<usize>)| Plan {
             who: (STRANGERS..STRANGERS + probes).collect(),
             // A part of the calibration's gallery when the one spoken of is smaller.
             scope: Scope { references: calibration.count.min(*size), as_of: *size },
-            configurations: configurations.clone(),
+            configurations: configurations.iter().copied().filter(with_fingers).collect(),
+            // They are added below.
+            lookalikes: false,
         };
         let plans: Vec<Plan> = wanted.iter().map(plan).collect();
         let bar = progress(people_of(&plans), "calibration");
@@ -66,21 +69,28 @@ impl Prediction {
 
     /// The predicted rate at a threshold.
     pub fn fpir(&self, size: u64, configuration: usize, threshold: f64) -> Option<f64> {
-        let tail = self.tails.get(&(size, configuration))?;
-        let found = of_many(tail.above(threshold), self.times(size));
-        if !CONFIGURATIONS[configuration].face {
+        let Configuration { fingers, face, .. } = CONFIGURATIONS[configuration];
+        let found = match self.tails.get(&(size, configuration)) {
+            Some(tail) => of_many(tail.above(threshold), self.times(size)),
+            None if fingers.is_empty() => 0.0,
+            None => return None,
+        };
+        if !face {
             return Some(found);
         }
         let alike = of_many(self.lookalikes.chance(threshold), size as f64);
         Some(found + (1.0 - found) * alike)
     }
 
-    /// The threshold for a predicted rate.
+    /// The threshold for a predicted rate; `None` when nothing is known of such searches, or every candidate that a face
+    /// alone may bring is rarer.
     pub fn threshold(&self, size: u64, configuration: usize, fpir: f64) -> Option<f64> {
-        let tail = self.tails.get(&(size, configuration))?;
-        let mut low = tail.score_at(of_one(fpir, self.times(size)));
+        let mut low = match self.tails.get(&(size, configuration)) {
+            Some(tail) => tail.score_at(of_one(fpir, self.times(size))),
+            None => self.lookalikes.least,
+        };
         if self.fpir(size, configuration, low)? <= fpir {
-            return Some(low);
+            return self.tails.contains_key(&(size, configuration)).then_some(low);
         }
         // Lookalikes ask for more; halves until the two are neighbours for all purposes.
         let mut high = SCORE_MAX;
@@ -103,13 +113,17 @@ struct Lookalikes {
     curve: u8,
     /// The chance of one stranger to be such a candidate at all.
     candidate: f64,
+    /// The least that such a face says.
+    least: f64,
 }
 
 impl Lookalikes {
     fn new(calibration: &FaceCalibration) -> Self {
         let model = FaceSettings::default().model;
-        let candidate = calibration.source(&model).fmr(SearchOptions::default().cosine_min);
-        Self { calibration: calibration.clone(), curve: calibration.curve_number(&model), candidate }
+        let cosine = SearchOptions::default().cosine_min;
+        let candidate = calibration.source(&model).fmr(cosine);
+        let least = f64::from(calibration.llr(&model, cosine));
+        Self { calibration: calibration.clone(), curve: calibration.curve_number(&model), candidate, least }
     }
 
     /// The chance that one stranger is, and scores this high.
@@ -146,5 +160,11 @@ mod tests {
             }
             assert!(prediction.threshold(size, FULL, target) >= prediction.threshold(size, fingers, target));
         }
+        // A face alone has nothing but lookalikes, and no threshold for more of them than there are candidates.
+        let face = CONFIGURATIONS.len() - 1;
+        let threshold = prediction.threshold(size, face, 1e-3).unwrap();
+        assert!((fpir(face, threshold) / 1e-3 - 1.0).abs() < 1e-3 && threshold > prediction.lookalikes.least);
+        assert_eq!(prediction.threshold(200, face, 0.1), None);
+        assert_eq!(prediction.threshold(200, fingers, 0.1), None, "nothing was measured for that size");
     }
 }

@@ -106,6 +106,8 @@ pub struct Plan {
     pub scope: Scope,
     /// By what.
     pub configurations: Vec<usize>,
+    /// Whether strangers count who are candidates because of the face alone, where there are fingers too.
+    pub lookalikes: bool,
 }
 
 /// Searches for people by number: encounter 1 of those in the gallery (number = row), encounter 0 of strangers. Answers
@@ -196,6 +198,9 @@ impl<'a> Searcher<'a> {
             for candidate in found.candidates {
                 for &c in &wanted {
                     let Some(score) = score_of(self.models, &candidate, CONFIGURATIONS[c]) else { continue };
+                    if !(plan.lookalikes || candidate.screened || fingers.is_empty()) {
+                        continue;
+                    }
                     if Some(candidate.row) == self.mate {
                         searched.mate[c] = searched.mate[c].max(score);
                     } else if score > searched.stranger[c] {

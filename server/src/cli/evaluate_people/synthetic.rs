@@ -28,62 +28,90 @@ use crate::service::Models;
 
 /// People of the calibration's gallery.
 const CALIBRATION_PEOPLE: u64 = 2_000;
+/// Searches there with all fingers and the face: the fewer strangers a search hands on, the more it takes to see a tail.
+const CALIBRATION_FULL: u64 = 6_000;
 /// Rates at which FNIR is told.
 const RATES: [f64; 3] = [1e-1, 1e-2, 1e-3];
 /// The rate that is followed over gallery sizes.
 const FOLLOWED: f64 = 1e-2;
 /// Configurations followed: with ten fingers nothing is seen at any size.
-const FOLLOWED_FINGERS: std::ops::Range<usize> = 0..3;
+pub const FOLLOWED_FINGERS: std::ops::Range<usize> = 0..3;
 /// False positives that are expected where the predicted and the measured rate are compared.
 const EXPECTED: f64 = 50.0;
 /// Sizes that are told, measured as far as there are so many people.
 const SIZES: [u64; 7] = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000];
 
+/// How long each part takes, told as it ends.
+pub struct Laps {
+    clock: Instant,
+    /// By part.
+    pub seconds: BTreeMap<String, f64>,
+}
+
+impl Laps {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { clock: Instant::now(), seconds: BTreeMap::new() }
+    }
+
+    /// What has just ended.
+    pub fn lap(&mut self, what: &str) {
+        let took = (self.clock.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        eprintln!("{what}: {took:.1} s");
+        self.seconds.insert(what.to_owned(), took);
+        self.clock = Instant::now();
+    }
+}
+
+/// People spread over the whole gallery.
+pub fn enrolled(wanted: u64, count: u64) -> Vec<u64> {
+    let wanted = wanted.min(count);
+    (0..wanted).map(|k| k * count / wanted).collect()
+}
+
+/// People who are not there.
+pub fn others(wanted: u64) -> Vec<u64> {
+    (STRANGERS..STRANGERS + wanted).collect()
+}
+
+/// The sizes that are told, ascending; `rest` at that of the gallery.
+pub fn sizes_with(count: u64, rest: &[usize]) -> Vec<(u64, Vec<usize>)> {
+    let mut sizes: Vec<(u64, Vec<usize>)> = SIZES.map(|n| (n, FOLLOWED_FINGERS.collect())).to_vec();
+    sizes.retain(|(n, _)| *n != count);
+    sizes.push((count, rest.to_vec()));
+    sizes.sort_by_key(|(n, _)| *n);
+    sizes
+}
+
+/// What is asked as the product does it.
+pub fn plan(who: Vec<u64>, references: u64, which: &[usize]) -> Plan {
+    Plan { who, scope: Scope::of(references), configurations: which.to_vec(), lookalikes: true }
+}
+
 pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
-    let mut seconds = BTreeMap::new();
-    let mut clock = Instant::now();
-    let mut lap = |what: &str| {
-        let took = (clock.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-        eprintln!("{what}: {took:.1} s");
-        seconds.insert(what.to_owned(), took);
-        clock = Instant::now();
-    };
+    let mut laps = Laps::start();
 
-    let mut sizes: Vec<(u64, Vec<usize>)> = SIZES.map(|n| (n, FOLLOWED_FINGERS.collect())).to_vec();
-    sizes.retain(|(n, _)| *n != count);
     let rest: Vec<usize> = (0..CONFIGURATIONS.len()).filter(|c| *c != FULL).collect();
-    sizes.push((count, rest.clone()));
-    sizes.sort_by_key(|(n, _)| *n);
-    let calibration = Population::new(CALIBRATION_SEED, CALIBRATION_PEOPLE.min(count))?;
-    lap("calibration_enrolment");
+    let sizes = sizes_with(count, &rest);
+    let calibration = Population::new(CALIBRATION_SEED, CALIBRATION_PEOPLE.min(count), |all| all)?;
+    laps.lap("calibration_enrolment");
     let mut spoken_of: Vec<(u64, u64, Vec<usize>)> =
         sizes.iter().map(|(n, which)| (*n, args.probes, which.clone())).collect();
-    spoken_of.push((count, args.probes * 3 / 2, vec![FULL]));
+    spoken_of.push((count, CALIBRATION_FULL.min(args.probes * 3), vec![FULL]));
     let prediction = Prediction::measure(&models, &calibration, &spoken_of)?;
     let calibration_people = calibration.count;
     drop(calibration);
-    lap("calibration_searches");
+    laps.lap("calibration_searches");
 
-    let population = Population::new(args.seed, count)?;
-    lap("enrolment");
+    let population = Population::new(args.seed, count, |all| all)?;
+    laps.lap("enrolment");
     let snapshot = population.snapshot();
-    // Spread over the whole gallery.
-    let enrolled = |wanted: u64| -> Vec<u64> {
-        let wanted = wanted.min(count);
-        (0..wanted).map(|k| k * count / wanted).collect()
-    };
-    let others = |wanted: u64| -> Vec<u64> { (STRANGERS..STRANGERS + wanted).collect() };
-    let plan = |who: Vec<u64>, references: u64, which: &[usize]| Plan {
-        who,
-        scope: Scope::of(references),
-        configurations: which.to_vec(),
-    };
     let mut plans = vec![
-        plan(enrolled(args.probes * 3 / 2), count, &[FULL]),
+        plan(enrolled(args.probes * 3 / 2, count), count, &[FULL]),
         plan(others(args.probes * 3 / 2), count, &[FULL]),
-        plan(enrolled(args.probes / 2), count, &rest),
+        plan(enrolled(args.probes / 2, count), count, &rest),
         plan(others(args.probes), count, &rest),
     ];
     let smaller = sizes.iter().filter(|(n, _)| *n < count);
@@ -98,17 +126,9 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
         full: Sides { mated: full_mated.clone(), non_mated: full_non_mated.clone() },
         rest: Sides { mated: rest_mated.clone(), non_mated: rest_non_mated.clone() },
     };
-    lap("searches");
-    let mut by_size = by_size.iter();
-    let mut followed = Vec::new();
-    for (n, _) in &sizes {
-        let searched = match n.cmp(&count) {
-            Ordering::Less => by_size.next(),
-            Ordering::Equal => Some(&measured.rest.non_mated),
-            Ordering::Greater => None,
-        };
-        followed.extend(at_size(&models, &population.people, &prediction, *n, searched));
-    }
+    laps.lap("searches");
+    let at_count = &measured.rest.non_mated;
+    let followed = followed(&models, &population.people, &prediction, &sizes, (count, at_count), by_size);
 
     let innocent = Kind::Innocent(Purpose::CardFirstIssue);
     let mut kinds: Vec<(Kind, u64)> = vec![(innocent, args.innocents)];
@@ -121,7 +141,7 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
         played.push((kind, play(&population, kind, asked, &|| bar.inc(1))?));
     }
     bar.finish_and_clear();
-    lap("applications");
+    laps.lap("applications");
 
     let summary = summary(count, &prediction, &measured, &played)?;
     let policy = Policy::shipped();
@@ -134,12 +154,12 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
         non_mated_searches: measured.full.non_mated.len() as u64,
         model: models.model.id().to_owned(),
         policy: policy.version(),
-        configurations: configurations(&prediction, count, &measured),
+        configurations: configurations(&prediction, count, &measured, 0..CONFIGURATIONS.len()),
         sizes: followed,
         qualities: qualities(&prediction, count, &measured),
         policy_thresholds: policy_thresholds(&models, &population.people, policy, count, &measured),
         answers: played.iter().map(|(kind, outcomes)| answers(*kind, outcomes)).collect(),
-        seconds,
+        seconds: laps.seconds,
     };
     let path = args.out.join("figures.json");
     let text = simd_json::serde::to_string_pretty(&figures)?;
@@ -153,6 +173,28 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     print(&figures);
     println!("figures.json and report.html are in {}", args.out.display());
     Ok(())
+}
+
+/// False positives by gallery size: of the whole gallery, and of the smaller ones that were searched.
+pub fn followed(
+    models: &Models,
+    people: &People,
+    prediction: &Prediction,
+    sizes: &[(u64, Vec<usize>)],
+    (count, at_count): (u64, &Vec<Searched>),
+    by_size: &[Vec<Searched>],
+) -> Vec<SizeFigures> {
+    let mut by_size = by_size.iter();
+    let mut followed = Vec::new();
+    for (n, _) in sizes {
+        let searched = match n.cmp(&count) {
+            Ordering::Less => by_size.next(),
+            Ordering::Equal => Some(at_count),
+            Ordering::Greater => None,
+        };
+        followed.extend(at_size(models, people, prediction, *n, searched));
+    }
+    followed
 }
 
 fn at_size(
@@ -215,20 +257,25 @@ fn summary(
     })
 }
 
-fn configurations(prediction: &Prediction, n: u64, measured: &Measured) -> Vec<ConfigurationFigures> {
-    CONFIGURATIONS
-        .iter()
-        .enumerate()
-        .map(|(c, configuration)| {
+/// Rates at the thresholds for a few predicted ones.
+pub fn configurations(
+    prediction: &Prediction,
+    n: u64,
+    measured: &Measured,
+    which: impl Iterator<Item = usize>,
+) -> Vec<ConfigurationFigures> {
+    which
+        .map(|c| {
             let (mates, strangers) = (measured.mates(c), measured.strangers(c));
             let rates = RATES.iter().filter_map(|&fpir_target| {
                 let threshold = prediction.threshold(n, c, fpir_target)?;
+                let fpir_predicted = prediction.fpir(n, c, threshold)?;
                 let fpir = Share::of(&strangers, |s| *s >= threshold);
                 let references_found = measured.references_found(c, threshold);
                 let fnir = Share::of(&mates, |s| *s < threshold);
-                Some(RateFigures { fpir_target, threshold, fpir, references_found, fnir })
+                Some(RateFigures { fpir_target, threshold, fpir_predicted, fpir, references_found, fnir })
             });
-            ConfigurationFigures { name: configuration.name.to_owned(), rates: rates.collect() }
+            ConfigurationFigures { name: CONFIGURATIONS[c].name.to_owned(), rates: rates.collect() }
         })
         .collect()
 }
@@ -317,7 +364,7 @@ fn print(figures: &Figures) {
         for rate in &configuration.rates {
             table.push(vec![
                 configuration.name.clone(),
-                rate.fpir_target.to_string(),
+                rate.predicted(),
                 format!("{:.2}", rate.threshold),
                 percent(&rate.fpir),
                 percent(&rate.fnir),
