@@ -7,7 +7,7 @@
 
 use crate::template::FingerPosition;
 
-/// One person in so many is compared after `fingers` were screened: fewer fingers separate less (misses at a
+/// One person in so many is compared after so many `fingers` of a fair capture were screened: fewer fingers separate less (misses at a
 /// penetration of 1e-4 are 16 % with one finger, 5 % with two, 0.7 % with four; who chooses eight of a poor capture loses
 /// least of all, see `search::SCREEN_FINGERS_POOR`).
 pub const fn one_in(fingers: usize) -> u64 {

@@ -253,7 +253,7 @@ fn identify_with(
     let only = |row: u64| options.only.as_ref().is_none_or(|rows| rows.binary_search(&row).is_ok());
     let admitted = |row: u64| row < limit && snapshot.is_live(row) && only(row) && !options.exclude.contains(&row);
 
-    let share = shortlist_len(probe.screened.len(), limit, options.shortlist_min);
+    let share = shortlist_len(probe.screen_worth(), limit, options.shortlist_min);
     let keep: ByWay<usize> = [share, options.swapped_max, options.crossed_max];
     let shortlists = match memory {
         Some(memory) => {

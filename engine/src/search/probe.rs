@@ -20,6 +20,8 @@ pub struct Probe<'a> {
     pub(super) faces: Vec<FaceTemplate>,
     /// Indices into `fingers` that are screened.
     pub(super) screened: Vec<usize>,
+    /// As how many fingers of a fair capture these separate.
+    worth: usize,
     /// All of `fingers`, those that are worth most to the screen first.
     by_worth: Vec<usize>,
 }
@@ -78,12 +80,20 @@ impl<'a> Probe<'a> {
         });
         let positions: Vec<FingerPosition> = order.iter().map(|&i| fingers[i].position).collect();
         let mut chosen = of_both_hands(&positions);
-        if poor(chosen.iter().map(|at| fingers[order[*at]].quality)) {
+        let poor = poor(chosen.iter().map(|at| fingers[order[*at]].quality));
+        if poor {
             let more: Vec<usize> = (0..order.len()).filter(|at| !chosen.contains(at)).collect();
             chosen.extend(more.into_iter().take(SCREEN_FINGERS_POOR - SCREEN_FINGERS));
         }
-        let screened = chosen.into_iter().map(|at| order[at]).collect();
-        Self { fingers, faces, screened, by_worth }
+        let screened: Vec<usize> = chosen.into_iter().map(|at| order[at]).collect();
+        let worth = worth(screened.len(), poor);
+        Self { fingers, faces, screened, worth, by_worth }
+    }
+
+    /// As how many fingers of a fair capture the screened ones separate: what
+    /// [`shortlist_len`](crate::finger::cascade::shortlist_len) wants to know.
+    pub fn screen_worth(&self) -> usize {
+        self.worth
     }
 
     /// What would be searched for if only these positions had been captured, and no face unless `faces`: as
@@ -120,6 +130,11 @@ impl<'a> Probe<'a> {
     pub fn faces(&self) -> &[FaceTemplate] {
         &self.faces
     }
+}
+
+/// So many screened fingers are worth as many; of a poor capture one fewer than four at most, unless there are enough.
+fn worth(screened: usize, poor: bool) -> usize {
+    if poor && screened < SCREEN_FINGERS_POOR { screened.min(SCREEN_FINGERS).saturating_sub(1) } else { screened }
 }
 
 /// Whether a capture is poor by the qualities of its best fingers.
@@ -159,6 +174,13 @@ mod tests {
         assert!(poor(&[60, 50, 40, 29]) && poor(&[44, 0, 0, 0]));
         assert!(!poor(&[60, 50, 40, 30]) && !poor(&[45, 0, 0, 0]));
         assert!(!poor(&[0, 0, 0, 0]) && !poor(&[]), "nothing is known against it");
+    }
+
+    #[test]
+    fn a_poor_capture_without_eight_fingers_hands_on_more_people() {
+        let of = |poor| (0..=9).map(|screened| worth(screened, poor)).collect::<Vec<_>>();
+        assert_eq!(of(false), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(of(true), [0, 0, 1, 2, 3, 3, 3, 3, 8, 9]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub fn rate(
         for (number, sums) in sums.iter().enumerate() {
             // A block has fewer people than one is kept of: its share is compared as soon as it is whole.
             owed += REFERENCES as u64;
-            let one_in = one_in(probes[number].screened().len());
+            let one_in = one_in(probes[number].screen_worth());
             while owed >= one_in {
                 owed -= one_in;
                 kept += 1;
@@ -178,7 +178,7 @@ fn loss_among(isa: Isa, params: &ScreenParams, model: &Model, first: u64) -> any
                         }
                     }
                 }
-                let keep = shortlist_len(probe.screened().len(), PEOPLE, 1);
+                let keep = shortlist_len(probe.screen_worth(), PEOPLE, 1);
                 let mut order: Vec<usize> = (0..sums.len()).collect();
                 order.sort_unstable_by_key(|&row| (std::cmp::Reverse(sums[row]), row));
                 if order[..keep].contains(&who) {

@@ -41,7 +41,7 @@ pub fn identify_prepared(
     // Without a threshold the best are wanted whatever they score: faces too.
     let cosine_min = if request.threshold.is_none() { 0.15 } else { SearchOptions::default().cosine_min };
     let crossed_max =
-        if request.cross_position { shortlist_len(probe.screened().len(), snapshot.rows(), shortlist_min) } else { 0 };
+        if request.cross_position { shortlist_len(probe.screen_worth(), snapshot.rows(), shortlist_min) } else { 0 };
     let options = SearchOptions { shortlist_min, cosine_min, crossed_max, ..SearchOptions::default() };
     let found = identify(models.matcher(), snapshot, &probe, &options).map_err(internal)?;
     let mut ranked: Vec<_> = found
