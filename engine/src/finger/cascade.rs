@@ -2,14 +2,14 @@
 //!
 //! The screen reads a few fingers of everyone; the best few people by summed scores have these fingers compared, and those
 //! whom they do not speak against all others.
-//! How many are kept follows from how many fingers were screened alone, so that a search, the night's work and
-//! `duynhat capacity` do the same.
+//! How many are kept follows from how many fingers were screened, and of a probe from whether its capture is poor
+//! (`search::Probe::screen_worth`), so that searches and `duynhat capacity` do the same.
 
 use crate::template::FingerPosition;
 
-/// One person in so many is compared after so many `fingers` of a fair capture were screened: fewer fingers separate less (misses at a
-/// penetration of 1e-4 are 16 % with one finger, 5 % with two, 0.7 % with four; who chooses eight of a poor capture loses
-/// least of all, see `search::SCREEN_FINGERS_POOR`).
+/// One person in so many is compared after so many `fingers` of a fair capture were screened: fewer fingers separate less
+/// (misses at a penetration of 1e-4 are 16 % with one finger, 5 % with two, 0.7 % with four; who chooses eight of a poor
+/// capture loses least of all, see `search::SCREEN_FINGERS_POOR`).
 pub const fn one_in(fingers: usize) -> u64 {
     match fingers {
         0 | 1 => 10,

@@ -123,13 +123,6 @@ pub struct GrowthFigures {
     pub seconds: BTreeMap<String, f64>,
 }
 
-impl RateFigures {
-    /// The predicted rate, in four digits.
-    pub fn predicted(&self) -> String {
-        format!("{:.4}", self.fpir_predicted).trim_end_matches('0').to_owned()
-    }
-}
-
 /// One configuration.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConfigurationFigures {
@@ -148,6 +141,13 @@ pub struct RateFigures {
     /// How many references the false positives fall on.
     pub references_found: u64,
     pub fnir: Share,
+}
+
+impl RateFigures {
+    /// The predicted rate, in four digits.
+    pub fn predicted(&self) -> String {
+        format!("{:.4}", self.fpir_predicted).trim_end_matches('0').to_owned()
+    }
 }
 
 /// One gallery size and configuration, at the threshold of one predicted rate.
