@@ -39,6 +39,7 @@ pub mod train;
 pub mod upkeep;
 pub mod verify;
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use duynhat_engine::log::LogError;
@@ -71,13 +72,28 @@ pub(crate) fn open_folder(
     })
 }
 
-/// A progress bar on a terminal, shown once the work has taken a second; nothing elsewhere.
+/// A progress bar on a terminal, shown once the work has taken a second; elsewhere a line each minute.
 pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{msg} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_secs(1));
+    if !std::io::stderr().is_terminal() {
+        let weak = bar.downgrade();
+        // Ends with the bar or the process.
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(Duration::from_secs(60));
+                match weak.upgrade() {
+                    Some(bar) if !bar.is_finished() => {
+                        eprintln!("{what}: {} of {}", grouped(bar.position()), grouped(total));
+                    }
+                    _ => return,
+                }
+            }
+        });
+    }
     bar
 }
 

@@ -155,6 +155,7 @@ fn det(groups: &[Group]) -> anyhow::Result<String> {
         root.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
+            .margin_right(36)
             .x_label_area_size(44)
             .y_label_area_size(64)
             .build_cartesian_2d((1e-5f64..1f64).log_scale(), (1e-3f64..1f64).log_scale())?;

@@ -14,6 +14,8 @@ pub struct Curve {
 
 /// Lowest rate that is drawn.
 const RATE_MIN: f64 = 1e-4;
+/// Room for the half of the last label that lies outside, in pixels.
+const RIGHT: u32 = 36;
 /// Letters, in pixels.
 const LETTERS: u32 = 15;
 /// Colours that the colour-blind tell apart and that show on white (Okabe and Ito, and two greys).
@@ -73,6 +75,7 @@ pub fn det_plot(curves: &[Curve], x: &str, y: &str) -> anyhow::Result<String> {
         root.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
+            .margin_right(RIGHT)
             .x_label_area_size(44)
             .y_label_area_size(76)
             .build_cartesian_2d((RATE_MIN..1f64).log_scale(), (RATE_MIN..1f64).log_scale())?;
@@ -121,6 +124,7 @@ pub fn size_plot(sizes: &[SizeFigures]) -> anyhow::Result<String> {
         root.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
+            .margin_right(RIGHT)
             .x_label_area_size(44)
             .y_label_area_size(76)
             .build_cartesian_2d((500f64..2e6).log_scale(), (target / 20.0..target * 20.0).log_scale())?;

@@ -76,36 +76,9 @@ impl Planted {
     }
 }
 
-/// Everything that was measured: `figures.json`.
+/// What searches found: `figures.json` of `--growth`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Figures {
-    /// What `--json` prints.
-    pub summary: Document,
-    pub seed: u64,
-    pub calibration_seed: u64,
-    pub calibration_people: u64,
-    pub mated_searches: u64,
-    pub non_mated_searches: u64,
-    /// Which models and policy.
-    pub model: String,
-    pub policy: String,
-    /// Rates by what the probe holds, at the whole gallery's size.
-    pub configurations: Vec<ConfigurationFigures>,
-    /// FPIR by gallery size.
-    pub sizes: Vec<SizeFigures>,
-    /// FNIR by thirds of the probes' quality.
-    pub qualities: Vec<QualityFigures>,
-    /// The policy's own thresholds, on searches with ten fingers and a face.
-    pub policy_thresholds: Vec<ThresholdFigures>,
-    /// What innocents and frauds were answered.
-    pub answers: Vec<AnswerFigures>,
-    /// Seconds each part took.
-    pub seconds: BTreeMap<String, f64>,
-}
-
-/// What is measured of a gallery's growth: `figures.json` of `--growth`.
-#[derive(Clone, Debug, Serialize)]
-pub struct GrowthFigures {
+pub struct SearchFigures {
     /// People in the gallery.
     pub n: u64,
     pub seed: u64,
@@ -121,6 +94,23 @@ pub struct GrowthFigures {
     pub sizes: Vec<SizeFigures>,
     /// Seconds each part took.
     pub seconds: BTreeMap<String, f64>,
+}
+
+/// Everything that was measured: `figures.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// What `--json` prints.
+    pub summary: Document,
+    #[serde(flatten)]
+    pub searches: SearchFigures,
+    /// Which policy.
+    pub policy: String,
+    /// FNIR by thirds of the probes' quality.
+    pub qualities: Vec<QualityFigures>,
+    /// The policy's own thresholds, on searches with ten fingers and a face.
+    pub policy_thresholds: Vec<ThresholdFigures>,
+    /// What innocents and frauds were answered.
+    pub answers: Vec<AnswerFigures>,
 }
 
 /// One configuration.

@@ -1,11 +1,10 @@
 //! How false positives grow with the gallery, up to a million people: these have the few fingers that are searched with and
 //! no face, so that so many fit.
 
-use anyhow::Context;
 use duynhat_engine::template::Biometrics;
 
 use super::EvaluatePeopleArgs;
-use super::figures::GrowthFigures;
+use super::figures::SearchFigures;
 use super::population::Population;
 use super::prediction::{CALIBRATION_SEED, Prediction};
 use super::searches::{CONFIGURATIONS, Measured, Sides, people_of, search_all};
@@ -26,7 +25,7 @@ fn searched_fingers(mut all: Biometrics) -> Biometrics {
 }
 
 pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    args.make_out()?;
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
     let mut laps = Laps::start();
     let which: Vec<usize> = FOLLOWED_FINGERS.collect();
@@ -52,7 +51,7 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     let [mated, non_mated, by_size @ ..] = &found[..] else { anyhow::bail!("as many answers as plans") };
     let sides = || Sides { mated: mated.clone(), non_mated: non_mated.clone() };
     let measured = Measured { full: sides(), rest: sides() };
-    let figures = GrowthFigures {
+    let figures = SearchFigures {
         n: count,
         seed: args.seed,
         calibration_seed: CALIBRATION_SEED,
@@ -64,11 +63,7 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
         sizes: followed(&models, &population.people, &prediction, &sizes, (count, non_mated), by_size),
         seconds: laps.seconds,
     };
-    let path = args.out.join("figures.json");
-    let text = simd_json::serde::to_string_pretty(&figures)?;
-    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
-    let path = args.out.join("report.html");
-    std::fs::write(&path, super::page::growth(&figures)?).with_context(|| path.display().to_string())?;
+    args.write(&figures, &super::page::growth(&figures)?)?;
     if args.json {
         return print_json(&figures);
     }
@@ -77,7 +72,7 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(figures: &GrowthFigures) {
+fn print(figures: &SearchFigures) {
     let head = ["people", "probe", "predicted FPIR", "threshold", "false positives", "of"];
     let mut table: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
     for size in &figures.sizes {

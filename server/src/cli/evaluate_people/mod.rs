@@ -14,6 +14,9 @@ mod synthetic;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+use serde::Serialize;
+
 use super::BadInput;
 
 /// Search and decide on whole people: identification error rates by gallery size, and planted frauds.
@@ -32,15 +35,15 @@ pub struct EvaluatePeopleArgs {
     /// Where `figures.json` and `report.html` are written.
     #[arg(long, value_name = "OUT")]
     out: PathBuf,
-    /// Non-mated searches by each set of fingers, and half as many mated ones; with all fingers and the face one and a
-    /// half times as many of either. Mated ones as far as there are so many people.
-    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(60..=1_000_000))]
+    /// Non-mated searches by each set of fingers, and half as many mated ones; with all fingers and the face twice as
+    /// many of either. Mated ones as far as there are so many people.
+    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(60..=1_000_000))]
     probes: u64,
     /// Frauds of each kind; 400 prove 99 % if all are caught.
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     planted: u64,
     /// Innocent first issues that are decided; a fifth of that for each other purpose.
-    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     innocents: u64,
     /// Only how false positives grow with the gallery: its people have the four fingers that are searched with and no face,
     /// so that a million fit; a quarter as many mated searches, no frauds, no innocents.
@@ -49,6 +52,24 @@ pub struct EvaluatePeopleArgs {
     /// One JSON document of plain numbers.
     #[arg(long)]
     json: bool,
+}
+
+impl EvaluatePeopleArgs {
+    /// Asked before hours of work, not after.
+    fn make_out(&self) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())
+    }
+
+    /// `figures.json` and `report.html`.
+    fn write(&self, figures: &impl Serialize, html: &str) -> anyhow::Result<()> {
+        for (name, text) in
+            [("figures.json", simd_json::serde::to_string_pretty(figures)?.as_str()), ("report.html", html)]
+        {
+            let path = self.out.join(name);
+            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs the command.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::drawings::{Curve, det, det_plot, size_plot};
-use super::figures::{ConfigurationFigures, Figures, GrowthFigures, Share, SizeFigures};
+use super::figures::{ConfigurationFigures, Figures, SearchFigures, Share, SizeFigures};
 use super::generator::Unlike;
 use super::real::Part;
 use super::searches::{CONFIGURATIONS, Measured};
@@ -96,28 +96,28 @@ fn by_size(html: &mut String, sizes: &[SizeFigures]) -> anyhow::Result<()> {
 /// A drawing that fails.
 pub fn synthetic(figures: &Figures, measured: &Measured) -> anyhow::Result<String> {
     let mut html = head("Evaluation of synthetic people");
-    let s = &figures.summary;
+    let s = &figures.searches;
     let _ = writeln!(
         html,
         "<p>{} people of seed {} with ten fingers and a face; {} mated and {} non-mated searches; predictions from {} other \
          people (seed {}). Model {}, policy {}. Intervals: 95 %, Clopper and Pearson, over people. Where a rate \
          has no hits, its upper end is all that is known.</p>",
         grouped(s.n),
-        figures.seed,
-        grouped(figures.mated_searches),
-        grouped(figures.non_mated_searches),
-        grouped(figures.calibration_people),
-        figures.calibration_seed,
-        figures.model,
+        s.seed,
+        grouped(s.mated_searches),
+        grouped(s.non_mated_searches),
+        grouped(s.calibration_people),
+        s.calibration_seed,
+        s.model,
         figures.policy
     );
-    rates(&mut html, &figures.configurations);
+    rates(&mut html, &s.configurations);
     let curves: Vec<Curve> = (0..CONFIGURATIONS.len())
         .map(|c| det(CONFIGURATIONS[c].name, &measured.mates(c), &measured.strangers(c)))
         .collect();
     let plot = det_plot(&curves, "false positive identification rate", "false negative identification rate")?;
     let _ = writeln!(html, "<h2>Detection error trade-off</h2>\n<figure>{plot}</figure>");
-    by_size(&mut html, &figures.sizes)?;
+    by_size(&mut html, &s.sizes)?;
     html.push_str("<h2>Misses by quality of the probe</h2>\n");
     let rows = figures.qualities.iter().map(|q| {
         let [low, high] = q.quality;
@@ -151,7 +151,7 @@ pub fn synthetic(figures: &Figures, measured: &Measured) -> anyhow::Result<Strin
 ///
 /// # Errors
 /// A drawing that fails.
-pub fn growth(figures: &GrowthFigures) -> anyhow::Result<String> {
+pub fn growth(figures: &SearchFigures) -> anyhow::Result<String> {
     let mut html = head("A gallery's growth");
     let _ = writeln!(
         html,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use duynhat_engine::decision::fuse;
 use duynhat_engine::evaluation::LabelledPrint;
 use duynhat_engine::evaluation::rates::{LabelledScore, Scores, bootstrap, split};
@@ -106,7 +105,7 @@ struct Figures<'a> {
 }
 
 pub fn run(args: &EvaluatePeopleArgs) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    args.make_out()?;
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
     let loaded = load_collections(&args.folders)?;
     let groups = groups(&loaded.prints);
@@ -137,12 +136,8 @@ pub fn run(args: &EvaluatePeopleArgs) -> anyhow::Result<()> {
             .collect(),
         generator: &unlike,
     };
-    let path = args.out.join("figures.json");
-    std::fs::write(&path, simd_json::serde::to_string_pretty(&figures)?).with_context(|| path.display().to_string())?;
-    let path = args.out.join("report.html");
     let settings = format!("Model {}; generator held against {}", models.model.id(), pooled.name);
-    std::fs::write(&path, super::page::real(&settings, &parts, &unlike)?)
-        .with_context(|| path.display().to_string())?;
+    args.write(&figures, &super::page::real(&settings, &parts, &unlike)?)?;
     if args.json {
         return print_json(&figures);
     }

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::Context;
 use duynhat_datasets::{EncounterSettings, People};
 use duynhat_engine::decision::{Policy, Sources, fmr_of};
 use duynhat_engine::gallery::Prepared;
@@ -13,8 +12,8 @@ use duynhat_engine::template::{Outcome, Purpose};
 
 use super::EvaluatePeopleArgs;
 use super::figures::{
-    AnswerFigures, ConfigurationFigures, Document, Figures, Planted, QualityFigures, RateFigures, Share, SizeFigures,
-    ThresholdFigures,
+    AnswerFigures, ConfigurationFigures, Document, Figures, Planted, QualityFigures, RateFigures, SearchFigures, Share,
+    SizeFigures, ThresholdFigures,
 };
 use super::planted::{FRAUDS, Kind, Outcomes, play};
 use super::population::Population;
@@ -27,9 +26,10 @@ use crate::cli::{BadInput, grouped, print_json, print_table, progress};
 use crate::service::Models;
 
 /// People of the calibration's gallery.
-const CALIBRATION_PEOPLE: u64 = 2_000;
-/// Searches there with all fingers and the face: the fewer strangers a search hands on, the more it takes to see a tail.
-const CALIBRATION_FULL: u64 = 6_000;
+const CALIBRATION_PEOPLE: u64 = 5_000;
+/// Searches with all fingers and the face, of either kind and in the calibration, for each one by fewer: they are cheap for what
+/// they tell, and rare to fail.
+const FULL_TIMES: u64 = 2;
 /// Rates at which FNIR is told.
 const RATES: [f64; 3] = [1e-1, 1e-2, 1e-3];
 /// The rate that is followed over gallery sizes.
@@ -89,7 +89,7 @@ pub fn plan(who: Vec<u64>, references: u64, which: &[usize]) -> Plan {
 }
 
 pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    args.make_out()?;
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
     let mut laps = Laps::start();
 
@@ -99,7 +99,8 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     laps.lap("calibration_enrolment");
     let mut spoken_of: Vec<(u64, u64, Vec<usize>)> =
         sizes.iter().map(|(n, which)| (*n, args.probes, which.clone())).collect();
-    spoken_of.push((count, CALIBRATION_FULL.min(args.probes * 3), vec![FULL]));
+    let searches_full = args.probes * FULL_TIMES;
+    spoken_of.push((count, searches_full, vec![FULL]));
     let prediction = Prediction::measure(&models, &calibration, &spoken_of)?;
     let calibration_people = calibration.count;
     drop(calibration);
@@ -109,8 +110,8 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     laps.lap("enrolment");
     let snapshot = population.snapshot();
     let mut plans = vec![
-        plan(enrolled(args.probes * 3 / 2, count), count, &[FULL]),
-        plan(others(args.probes * 3 / 2), count, &[FULL]),
+        plan(enrolled(searches_full, count), count, &[FULL]),
+        plan(others(searches_full), count, &[FULL]),
         plan(enrolled(args.probes / 2, count), count, &rest),
         plan(others(args.probes), count, &rest),
     ];
@@ -147,26 +148,24 @@ pub fn run(args: &EvaluatePeopleArgs, count: u64) -> anyhow::Result<()> {
     let policy = Policy::shipped();
     let figures = Figures {
         summary,
-        seed: args.seed,
-        calibration_seed: CALIBRATION_SEED,
-        calibration_people,
-        mated_searches: measured.full.mated.len() as u64,
-        non_mated_searches: measured.full.non_mated.len() as u64,
-        model: models.model.id().to_owned(),
+        searches: SearchFigures {
+            n: count,
+            seed: args.seed,
+            calibration_seed: CALIBRATION_SEED,
+            calibration_people,
+            mated_searches: measured.full.mated.len() as u64,
+            non_mated_searches: measured.full.non_mated.len() as u64,
+            model: models.model.id().to_owned(),
+            configurations: configurations(&prediction, count, &measured, 0..CONFIGURATIONS.len()),
+            sizes: followed,
+            seconds: laps.seconds,
+        },
         policy: policy.version(),
-        configurations: configurations(&prediction, count, &measured, 0..CONFIGURATIONS.len()),
-        sizes: followed,
         qualities: qualities(&prediction, count, &measured),
         policy_thresholds: policy_thresholds(&models, &population.people, policy, count, &measured),
         answers: played.iter().map(|(kind, outcomes)| answers(*kind, outcomes)).collect(),
-        seconds: laps.seconds,
     };
-    let path = args.out.join("figures.json");
-    let text = simd_json::serde::to_string_pretty(&figures)?;
-    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
-    let path = args.out.join("report.html");
-    let html = super::page::synthetic(&figures, &measured)?;
-    std::fs::write(&path, html).with_context(|| path.display().to_string())?;
+    args.write(&figures, &super::page::synthetic(&figures, &measured)?)?;
     if args.json {
         return print_json(&figures.summary);
     }
@@ -360,7 +359,7 @@ fn percent(share: &Share) -> String {
 fn print(figures: &Figures) {
     let row = |cells: &[&str]| cells.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
     let mut table = vec![row(&["probe", "predicted FPIR", "threshold", "FPIR %", "FNIR %"])];
-    for configuration in &figures.configurations {
+    for configuration in &figures.searches.configurations {
         for rate in &configuration.rates {
             table.push(vec![
                 configuration.name.clone(),
@@ -374,8 +373,8 @@ fn print(figures: &Figures) {
     println!(
         "{} people, {} mated and {} non-mated searches",
         grouped(figures.summary.n),
-        grouped(figures.mated_searches),
-        grouped(figures.non_mated_searches)
+        grouped(figures.searches.mated_searches),
+        grouped(figures.searches.non_mated_searches)
     );
     print_table(&table);
     let mut table = vec![row(&["applicants", "asked", "right or caught %", "answers"])];
