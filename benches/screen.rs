@@ -1,16 +1,16 @@
 //! How many finger comparisons a second does one core screen? By instruction set, batch size and print size.
 //!
-//! Seed 1; one tile of 256 references; codes with correlated bits, so that as many pairs come near as among real prints
-//! (1.5 % pass the prefix); minutiae uniform in direction. One element is one finger compared with one finger. `read` is the
-//! same work in bytes: the tile, read once for a batch.
+//! Seed 1; one tile of 256 references, prints of synthetic people cropped to so many minutiae, with the shipped model's codes
+//! and clusters. One element is one finger compared with one finger. `read` is the same work in bytes: the tile, read once
+//! for a batch.
 #![allow(missing_docs)]
 
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use duynhat_benches::fingers::Prints;
-use duynhat_engine::finger::FingerFeatures;
 use duynhat_engine::finger::screen::{ScreenBatch, ScreenParams, ScreenProbe, ScreenScratch, TileBuffer};
+use duynhat_engine::finger::{FingerFeatures, Model};
 use duynhat_engine::kernel::Isa;
 
 const REFERENCES: usize = 256;
@@ -19,11 +19,11 @@ fn screen(c: &mut Criterion) {
     for minutiae in [35, 60] {
         let mut prints = Prints::new(1);
         let references: Vec<FingerFeatures> = (0..REFERENCES).map(|_| prints.next(minutiae)).collect();
-        let params = ScreenParams::default();
+        let params = ScreenParams::of_model(Model::shipped());
         let probes: Vec<ScreenProbe> =
             (0..64).map(|_| ScreenProbe::new(prints.next(minutiae).view(), &params)).collect();
         let views: Vec<_> = references.iter().map(FingerFeatures::view).collect();
-        let buffer = TileBuffer::encode(&views).expect("within the limits");
+        let buffer = TileBuffer::encode(&views, params.clusters()).expect("within the limits");
         let tile = buffer.tile().expect("just encoded");
         let expected: Vec<u16> = probes.iter().flat_map(|p| views.iter().map(|v| p.score(Isa::PORTABLE, *v))).collect();
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytemuck::cast_slice;
+use duynhat_engine::finger::Model;
 use duynhat_engine::gallery::{Gallery, GalleryError, Prepared};
 use duynhat_engine::log::{Event, JournalReader};
 use duynhat_server::service::{
@@ -33,7 +34,7 @@ async fn enrol(service: &Service, people: std::ops::Range<u64>) {
 fn filed(data: &Path) -> (u64, u64) {
     let first = JournalReader::open(&log_dir(data), 1).expect("a log").next().expect("a record").expect("sound");
     let Event::Created(created) = first.event else { panic!("the creation comes first") };
-    let gallery = Gallery::open(&gallery_dir(data), created.gallery, &created.finger_model, false);
+    let gallery = Gallery::open(&gallery_dir(data), created.gallery, Model::shipped().into(), false);
     let gallery = gallery.expect("opens");
     let rows = gallery.published().load().rows();
     (rows, gallery.replay_from())

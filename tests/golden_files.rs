@@ -11,7 +11,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use duynhat_engine::gallery::{BLOCKS_FORMAT_VERSION, Gallery, MANIFEST_FORMAT_VERSION};
+use duynhat_engine::finger::Model;
+use duynhat_engine::gallery::{BLOCKS_FORMAT_VERSION, Gallery, MANIFEST_FORMAT_VERSION, ModelName};
 use duynhat_engine::log::{Event, FORMAT_VERSION, JournalReader, Record, Redacted, verify_durable_note};
 use duynhat_engine::storage::StorageKey;
 use duynhat_engine::template::{Biometrics, FaceTemplate, FingerPosition, Purpose};
@@ -42,12 +43,14 @@ struct Golden {
     blocks: usize,
 }
 
-const ALL: [Golden; 3] = [
+const ALL: [Golden; 4] = [
     // A partial block was not in files.
     Golden { folder: "format-1", journal: 1, manifest: 1, blocks_version: 1, rows: 256, blocks: 1 },
     // Blocks had no index of their prints.
     Golden { folder: "format-1-manifest-2", journal: 1, manifest: 2, blocks_version: 1, rows: PEOPLE + 1, blocks: 2 },
+    // Screen tiles had no clusters.
     Golden { folder: "format-1-blocks-2", journal: 1, manifest: 2, blocks_version: 2, rows: PEOPLE + 1, blocks: 2 },
+    Golden { folder: "format-1-blocks-3", journal: 1, manifest: 2, blocks_version: 3, rows: PEOPLE + 1, blocks: 2 },
 ];
 
 fn folder(golden: &Golden) -> PathBuf {
@@ -146,7 +149,8 @@ fn read(golden: &Golden) {
     assert_eq!(records.iter().filter(redacted).count(), 1);
     assert!(matches!(records.last().unwrap().event, Event::RegistryDigest(_)));
 
-    let gallery = Gallery::open(&gallery_dir(&data), created.gallery, &created.finger_model, false).unwrap();
+    let model = ModelName { id: &created.finger_model, clusters: Model::shipped().clusters() };
+    let gallery = Gallery::open(&gallery_dir(&data), created.gallery, model, false).unwrap();
     let snapshot = gallery.published().load_full();
     let version = |path: &str| u32::from(std::fs::read(gallery_dir(&data).join(path)).unwrap()[8]);
     assert_eq!((snapshot.block_count(), snapshot.rows()), (expected.blocks, expected.rows), "what is in files");

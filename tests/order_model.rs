@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use duynhat_engine::gallery::{Gallery, Prepared, Snapshot};
+use duynhat_engine::finger::Clusters;
+use duynhat_engine::gallery::{Gallery, ModelName, Prepared, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable};
 use duynhat_engine::log::{Enrolled, Event, EventLog, FileJournal, Record, StoredBiometrics, Withdrawn};
 use duynhat_engine::storage::{Simulated, Storage};
@@ -40,7 +41,8 @@ impl Writer {
     fn new(order: Order) -> Self {
         let storage: Arc<dyn Storage> = Arc::new(Simulated::new());
         let journal = FileJournal::create_in(storage.clone(), Path::new("/log"), [1; 16]).expect("a journal");
-        let gallery = Gallery::open_in(storage, Path::new("/gallery"), [1; 16], "m", true).expect("a gallery");
+        let model = ModelName { id: "m", clusters: &Clusters::none() };
+        let gallery = Gallery::open_in(storage, Path::new("/gallery"), [1; 16], model, true).expect("a gallery");
         Self { journal, gallery, order }
     }
 

@@ -155,7 +155,7 @@ impl World {
             opened => opened,
         };
         let journal = journal.map_err(Broken::Log)?.with_segment_bytes_max(SEGMENT_BYTES);
-        let model = Model::shipped().id();
+        let model = Model::shipped().into();
         let gallery = Gallery::open_in(storage.clone(), Path::new(COLUMNS), GALLERY, model, true);
         let mut world = Self { storage, journal, gallery: gallery.map_err(Broken::Gallery)? };
         let from = world.gallery.replay_from();

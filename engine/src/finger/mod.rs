@@ -2,6 +2,7 @@
 
 mod calibration;
 pub mod cascade;
+mod clusters;
 mod cohort;
 mod compare;
 mod cylinder;
@@ -14,6 +15,7 @@ pub(crate) use calibration::pair_name;
 pub use calibration::{
     CALIBRATION_FORMAT, CURVE_DEFAULT, Calibration, CalibrationError, LLR_MAX, LLR_MIN, Llr, evidence, finger_kind,
 };
+pub use clusters::{CLUSTERS, Clusters};
 pub(crate) use cohort::learn as learn_levels;
 pub use cohort::{
     COHORT_PRINTS_MAX, COHORT_PRINTS_MIN, COHORT_WEIGHTS, Cohort, CohortError, CohortStatistics, normalise,

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //!      0     8  magic "DNFINGER"
-//!      8     4  format version, u32 little-endian (2)
+//!      8     4  format version, u32 little-endian (3; 2 is read)
 //!     12     4  raw dimensions D (384)
 //!     16     4  code bits B (256)
 //!     20     4  score features F
@@ -14,6 +14,7 @@
 //!         4F+4  F score weights, f32, then the bias, f32
 //!           8F  the lowest value of each score feature that counts, then the highest, f32
 //!           24  expectation: 6 weights of the strangers' level, f32
+//!         1024  centres of 32 clusters, codes of four u64 (version 3)
 //!            4  CRC-32C of everything before
 //! ```
 //!
@@ -24,6 +25,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+use super::clusters::{CLUSTERS, Clusters};
 use super::compare::{FEATURES, ScoreWeights};
 use super::cylinder::{RAW_DIMENSIONS, Raw, neighbourhoods};
 use super::features::{Code, FingerFeatures};
@@ -41,8 +43,12 @@ pub(crate) const TRAITS: usize = 6;
 pub const MINUTIAE_MIN: usize = 6;
 
 const MAGIC: &[u8; 8] = b"DNFINGER";
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
+/// Without clusters; read too.
+const FORMAT_VERSION_TWO: u32 = 2;
 const HEADER_BYTES: usize = 32;
+const CLUSTERS_BYTES: usize = CLUSTERS * size_of::<Code>();
+/// Without clusters.
 const FILE_BYTES: usize =
     HEADER_BYTES + CODE_BITS * RAW_DIMENSIONS * 2 + CODE_BITS * 4 + (3 * FEATURES + 1) * 4 + TRAITS * 4 + 4;
 /// So that a sum over all dimensions (bytes times weights) stays within an `i32`.
@@ -63,6 +69,7 @@ pub struct Model {
     local_limit: u32,
     score: ScoreWeights,
     expectation: [f32; TRAITS],
+    clusters: Clusters,
 }
 
 /// What training hands over.
@@ -89,8 +96,9 @@ impl Model {
             local_limit: parts.local_limit,
             score: parts.score,
             expectation: [0.0; TRAITS],
+            clusters: Clusters::none(),
         };
-        model.id = digest(&model.to_bytes());
+        model.name();
         model
     }
 
@@ -104,7 +112,7 @@ impl Model {
         }
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         for (field, at, expected) in [
-            ("format version", 8, FORMAT_VERSION),
+            ("format version", 8, if word(8) == FORMAT_VERSION_TWO { FORMAT_VERSION_TWO } else { FORMAT_VERSION }),
             ("raw dimensions", 12, RAW_DIMENSIONS as u32),
             ("code bits", 16, CODE_BITS as u32),
             ("score features", 20, FEATURES as u32),
@@ -113,11 +121,12 @@ impl Model {
                 return Err(ModelError::Field { field, expected, found: word(at) });
             }
         }
-        if bytes.len() != FILE_BYTES {
-            return Err(ModelError::Length { expected: FILE_BYTES, found: bytes.len() });
+        let length = FILE_BYTES + if word(8) == FORMAT_VERSION { CLUSTERS_BYTES } else { 0 };
+        if bytes.len() != length {
+            return Err(ModelError::Length { expected: length, found: bytes.len() });
         }
-        let (body, checksum) = bytes.split_at(FILE_BYTES - 4);
-        let (expected, found) = (word(FILE_BYTES - 4), crc32c::crc32c(body));
+        let (body, checksum) = bytes.split_at(length - 4);
+        let (expected, found) = (word(length - 4), crc32c::crc32c(body));
         debug_assert_eq!(checksum.len(), 4);
         if expected != found {
             return Err(ModelError::Checksum { expected, found });
@@ -148,15 +157,26 @@ impl Model {
         if expectation.iter().any(|w| !w.is_finite()) || !score.valid() {
             return Err(ModelError::Range);
         }
-        Ok(Self { id: digest(bytes), weights, thresholds, screen_limit, local_limit, score, expectation })
+        let (centres, _) = body[FILE_BYTES - 4..].as_chunks::<8>();
+        let (centres, _) = centres.as_chunks::<4>();
+        let centres: Vec<Code> = centres.iter().map(|code| code.map(u64::from_le_bytes)).collect();
+        let clusters = centres.try_into().map_or(Clusters::none(), Clusters::new);
+        let id = String::new();
+        let mut model = Self { id, weights, thresholds, screen_limit, local_limit, score, expectation, clusters };
+        model.name();
+        Ok(model)
     }
 
-    /// The model file.
+    /// The model file: of version 3, or of version 2 where there are no clusters.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(FILE_BYTES);
+        self.bytes_with(self.clusters.centres())
+    }
+
+    fn bytes_with(&self, centres: Option<&[Code; CLUSTERS]>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FILE_BYTES + CLUSTERS_BYTES);
         out.extend_from_slice(MAGIC);
         for word in [
-            FORMAT_VERSION,
+            if centres.is_some() { FORMAT_VERSION } else { FORMAT_VERSION_TWO },
             RAW_DIMENSIONS as u32,
             CODE_BITS as u32,
             FEATURES as u32,
@@ -175,14 +195,28 @@ impl Model {
         for weight in weights.iter().chain([bias]).chain(low).chain(high).chain(&self.expectation) {
             out.extend_from_slice(&weight.to_le_bytes());
         }
+        for word in centres.into_iter().flatten().flatten() {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
         let checksum = crc32c::crc32c(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
         out
     }
 
-    /// The first 16 hexadecimal digits of the SHA-256 of the model file. Codes of different models are not comparable.
+    /// Sets the id.
+    fn name(&mut self) {
+        self.id = digest(&self.bytes_with(None));
+    }
+
+    /// The first 16 hexadecimal digits of the SHA-256 of the model file without its clusters, that is of version 2: of what codes
+    /// and scores of comparisons follow from. Codes of different models are not comparable.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The clusters that the screen orders codes by; not part of the [`Model::id`].
+    pub fn clusters(&self) -> &Clusters {
+        &self.clusters
     }
 
     /// The screen's limit T: Hamming distances over the first [`SCREEN_BITS`] bits at or above it count nothing.
@@ -202,14 +236,14 @@ impl Model {
     /// The same projections with other score weights.
     pub(crate) fn with_score(&self, score: ScoreWeights) -> Self {
         let mut model = Self { score, ..self.clone() };
-        model.id = digest(&model.to_bytes());
+        model.name();
         model
     }
 
     /// The same projections and score with another expectation.
     pub(crate) fn with_expectation(&self, expectation: [f32; TRAITS]) -> Self {
         let mut model = Self { expectation, ..self.clone() };
-        model.id = digest(&model.to_bytes());
+        model.name();
         model
     }
 
@@ -218,10 +252,15 @@ impl Model {
         &self.expectation
     }
 
+    /// The same with other clusters.
+    pub(crate) fn with_clusters(&self, clusters: Clusters) -> Self {
+        Self { clusters, ..self.clone() }
+    }
+
     /// The same projections with other limits.
     pub(crate) fn with_limits(&self, screen_limit: u32, local_limit: u32) -> Self {
         let mut model = Self { screen_limit, local_limit, ..self.clone() };
-        model.id = digest(&model.to_bytes());
+        model.name();
         model
     }
 

@@ -8,6 +8,7 @@ use super::faces::FaceModels;
 use super::payload::{FaceRows, Meta, PrintIndex, Prints};
 use super::{GalleryError, Reference};
 use crate::face;
+use crate::finger::Clusters;
 use crate::finger::screen::{self, Tile};
 use crate::kernel::Isa;
 use crate::template::FingerPosition;
@@ -52,6 +53,7 @@ impl Block {
         first_row: u64,
         references: &[Arc<Reference>],
         models: &FaceModels,
+        clusters: &Clusters,
     ) -> Result<Self, GalleryError> {
         use rayon::prelude::*;
         let mut columns = BTreeMap::new();
@@ -68,7 +70,7 @@ impl Block {
                 }
                 (!prints.is_empty()).then(|| {
                     let views: Vec<_> = prints.iter().map(|(_, p)| p.features.view()).collect();
-                    let tile = screen::encode_tile(&views).map_err(|e| GalleryError::Limit(e.to_string()))?;
+                    let tile = screen::encode_tile(&views, clusters).map_err(|e| GalleryError::Limit(e.to_string()))?;
                     let prints = AlignedBytes::new(&Prints::encode(&prints));
                     let index = PrintIndex::encode(prints.bytes()).map_err(|e| GalleryError::Limit(e.into()))?;
                     Ok((position, [AlignedBytes::new(&tile), prints, AlignedBytes::new(&index)]))

@@ -33,8 +33,8 @@ pub const STRIPE_BLOCKS: usize = 256;
 /// The version of every gallery file that this build writes, but for those that follow.
 pub const GALLERY_FORMAT_VERSION: u32 = 1;
 /// The version of a stripe's directory and of a tail that this build writes; it reads version 1 too, whose blocks have no
-/// index of their prints.
-pub const BLOCKS_FORMAT_VERSION: u32 = 2;
+/// index of their prints, and version 2, whose screen tiles are of version 1.
+pub const BLOCKS_FORMAT_VERSION: u32 = 3;
 /// The version of the manifest that this build writes; it reads version 1 too, which knows no tail.
 pub const MANIFEST_FORMAT_VERSION: u32 = 2;
 

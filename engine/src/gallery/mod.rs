@@ -45,6 +45,7 @@ pub use rewrite::{Compaction, RewrittenStripe};
 pub use snapshot::Snapshot;
 
 use crate::face::Plans;
+use crate::finger::{Clusters, Model};
 use crate::storage::{self, Storage};
 use files::{MANIFEST_MAGIC, Manifest, OVERLAY_MAGIC, StoredOverlay, StripeFiles};
 use tail::Tail;
@@ -55,12 +56,29 @@ const FLUSH_BLOCKS: usize = 16;
 /// How often a reader beside a writer tries to read one state of the files.
 const OPEN_TRIES: usize = 5;
 
+/// What a gallery knows of the fingerprint model that made its codes.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelName<'a> {
+    /// Its id: codes of another one are not comparable.
+    pub id: &'a str,
+    /// By what new blocks are ordered. Those that were ordered otherwise are searched all the same, more slowly.
+    pub clusters: &'a Clusters,
+}
+
+impl<'a> From<&'a Model> for ModelName<'a> {
+    fn from(model: &'a Model) -> Self {
+        Self { id: model.id(), clusters: model.clusters() }
+    }
+}
+
 /// The writer's side of the gallery.
 pub struct Gallery {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
     id: [u8; 16],
     finger_model: String,
+    /// Orders the codes of blocks that are made.
+    clusters: Clusters,
     writable: bool,
     stripes: Vec<StripeFiles>,
     filed: Arc<Vec<Arc<Block>>>,
@@ -91,7 +109,7 @@ impl Gallery {
     ///
     /// # Errors
     /// Damage with file and offset, another gallery's files, another model, an unknown format version, I/O.
-    pub fn open(dir: &Path, id: [u8; 16], finger_model: &str, writable: bool) -> Result<Self, GalleryError> {
+    pub fn open(dir: &Path, id: [u8; 16], finger_model: ModelName<'_>, writable: bool) -> Result<Self, GalleryError> {
         Self::open_in(storage::disk(), dir, id, finger_model, writable)
     }
 
@@ -103,7 +121,7 @@ impl Gallery {
         storage: Arc<dyn Storage>,
         dir: &Path,
         id: [u8; 16],
-        finger_model: &str,
+        finger_model: ModelName<'_>,
         writable: bool,
     ) -> Result<Self, GalleryError> {
         for _ in 1..OPEN_TRIES {
@@ -120,7 +138,7 @@ impl Gallery {
         storage: Arc<dyn Storage>,
         dir: &Path,
         id: [u8; 16],
-        finger_model: &str,
+        finger_model: ModelName<'_>,
         writable: bool,
     ) -> Result<Self, GalleryError> {
         let manifest = files::read_manifest(&*storage, dir)?;
@@ -128,7 +146,8 @@ impl Gallery {
             storage,
             dir: dir.into(),
             id,
-            finger_model: finger_model.to_owned(),
+            finger_model: finger_model.id.to_owned(),
+            clusters: finger_model.clusters.clone(),
             writable,
             stripes: Vec::new(),
             filed: Arc::default(),
@@ -291,7 +310,7 @@ impl Gallery {
             self.rows += (self.partial.len() - start) as u64;
             if self.partial.len() == BLOCK_ROWS {
                 let first_row = self.rows - BLOCK_ROWS as u64;
-                self.whole.push(Arc::new(Block::build(first_row, &self.partial, &self.models)?));
+                self.whole.push(Arc::new(Block::build(first_row, &self.partial, &self.models, &self.clusters)?));
                 self.partial.clear();
                 self.pieces.clear();
                 self.learn_bases()?;
@@ -313,7 +332,7 @@ impl Gallery {
             self.pieces.pop();
         }
         let first_row = self.rows - (self.partial.len() - start) as u64;
-        self.pieces.push(Arc::new(Block::build(first_row, &self.partial[start..], &self.models)?));
+        self.pieces.push(Arc::new(Block::build(first_row, &self.partial[start..], &self.models, &self.clusters)?));
         Ok(())
     }
 

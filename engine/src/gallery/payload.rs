@@ -415,7 +415,7 @@ impl<'a> FaceRows<'a> {
 mod tests {
     use super::super::column::AlignedBytes;
     use super::*;
-    use crate::finger::{FingerFeatures, screen};
+    use crate::finger::{FingerFeatures, Model, screen};
     use crate::template::FingerPosition;
 
     /// What all stages keep of a finger: the screen's tile and the prints, of a block of 256.
@@ -434,7 +434,7 @@ mod tests {
             .collect();
         let rows: Vec<(u8, &PreparedFinger)> = (0..=255).zip(&prints).collect();
         let views: Vec<_> = prints.iter().map(|p| p.features.view()).collect();
-        let tile = screen::encode_tile(&views).unwrap().len();
+        let tile = screen::encode_tile(&views, Model::shipped().clusters()).unwrap().len();
         let payload = Prints::encode(&rows);
         let index = PrintIndex::encode(AlignedBytes::new(&payload).bytes()).unwrap().len();
         let bytes = [tile, payload.len(), index];

@@ -18,7 +18,7 @@ use super::overlay::Overlay;
 use super::snapshot::Snapshot;
 use super::{Gallery, GalleryError, Prepared, PreparedFinger, Reference, tail};
 use crate::face::Basis;
-use crate::finger::FingerFeatures;
+use crate::finger::{Clusters, FingerFeatures};
 use crate::storage::Storage;
 use crate::template::{Extractor, FaceTemplate, FingerPosition};
 
@@ -109,6 +109,7 @@ pub struct Compaction {
     dir: PathBuf,
     gallery: [u8; 16],
     generations: Vec<u32>,
+    clusters: Clusters,
     snapshot: Snapshot,
 }
 
@@ -175,7 +176,7 @@ impl Compaction {
                 fresh.push(if self.is_stale(block)? {
                     let live = |row| !self.snapshot.overlay.is_withdrawn(row);
                     let references = references(block, &self.snapshot.models, live)?;
-                    Arc::new(Block::build(block.first_row, &references, &self.snapshot.models)?)
+                    Arc::new(Block::build(block.first_row, &references, &self.snapshot.models, &self.clusters)?)
                 } else {
                     block.clone()
                 });
@@ -210,7 +211,7 @@ impl Gallery {
         let live = |row| !overlay.is_withdrawn(row);
         for block in &mut self.whole {
             let references = references(block, &models, live)?;
-            *block = Arc::new(Block::build(block.first_row, &references, &models)?);
+            *block = Arc::new(Block::build(block.first_row, &references, &models, &self.clusters)?);
         }
         let first = self.rows - self.partial.len() as u64;
         for (row, reference) in (first..).zip(&mut self.partial) {
@@ -222,7 +223,7 @@ impl Gallery {
         for piece in &mut self.pieces {
             let at = (piece.first_row - first) as usize;
             let rows = &self.partial[at..at + piece.rows as usize];
-            *piece = Arc::new(Block::build(piece.first_row, rows, &models)?);
+            *piece = Arc::new(Block::build(piece.first_row, rows, &models, &self.clusters)?);
         }
         Ok(())
     }
@@ -272,6 +273,7 @@ impl Gallery {
             dir: self.dir.clone(),
             gallery: self.id,
             generations: generations.collect(),
+            clusters: self.clusters.clone(),
             snapshot: self.view(0),
         }
     }

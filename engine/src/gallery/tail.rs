@@ -23,7 +23,7 @@ use super::{BLOCK_ROWS, GalleryError, Reference, rewrite};
 use crate::codec;
 use crate::storage::{self, Open, Storage};
 
-/// The version of a tail that this build writes; it reads version 1 too.
+/// The version of a tail that this build writes; it reads versions 1 and 2 too.
 const VERSION: u32 = BLOCKS_FORMAT_VERSION;
 const MAGIC: &[u8; 8] = b"DUYNHATT";
 const HEADER: usize = 24;

@@ -45,7 +45,7 @@ pub enum Level {
     /// x86-64 with AVX2, FMA, POPCNT, BMI1 and BMI2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// x86-64 with AVX-512 F, BW, DQ, VL, VNNI, VBMI2 and VPOPCNTDQ, and all of [`Level::Avx2`].
+    /// x86-64 with AVX-512 F, BW, DQ, VL, VNNI, BITALG and VPOPCNTDQ, and all of [`Level::Avx2`].
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// aarch64 with NEON and the dot product.
@@ -74,7 +74,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
-                    && is_x86_feature_detected!("avx512vbmi2")
+                    && is_x86_feature_detected!("avx512bitalg")
                     && is_x86_feature_detected!("avx512vpopcntdq");
                 if wide {
                     all.push(Self(Kind::Avx512));

@@ -7,12 +7,11 @@ use crate::template::{Extractor, FaceTemplate, FingerPosition};
 
 /// Fingers that the screen reads of a capture of fair quality; the others wait for the comparison.
 pub const SCREEN_FINGERS: usize = 4;
-/// Fingers that the screen reads of a poor one. A poor capture's four fingers lose one mate in 130 where one reference in a
-/// thousand is kept, all other captures' one in 3,500; with eight the poor ones lost none of 3,405
-/// (`docs/src/internals/screen.md`).
+/// Fingers that the screen reads of a poor one: its four fingers would lose many times as many mates as those of all other
+/// captures (`docs/src/internals/screen.md`).
 pub const SCREEN_FINGERS_POOR: usize = 8;
 /// A capture is poor when its screened fingers' mean quality is lower, as far as it is known.
-pub const POOR_QUALITY: u32 = 45;
+pub const POOR_QUALITY: u32 = 50;
 
 /// An encounter, ready to be searched for.
 pub struct Probe<'a> {
@@ -171,8 +170,8 @@ mod tests {
     #[test]
     fn a_capture_is_poor_by_the_qualities_that_are_known() {
         let poor = |qualities: &[u8]| poor(qualities.iter().copied());
-        assert!(poor(&[60, 50, 40, 29]) && poor(&[44, 0, 0, 0]));
-        assert!(!poor(&[60, 50, 40, 30]) && !poor(&[45, 0, 0, 0]));
+        assert!(poor(&[60, 50, 50, 39]) && poor(&[49, 0, 0, 0]));
+        assert!(!poor(&[60, 50, 50, 40]) && !poor(&[50, 0, 0, 0]));
         assert!(!poor(&[0, 0, 0, 0]) && !poor(&[]), "nothing is known against it");
     }
 

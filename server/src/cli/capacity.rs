@@ -150,8 +150,7 @@ fn sample(model: &Model, people: &People, who: std::ops::Range<u64>, position: F
 fn measure(faces: &FaceArgs, galleries: u64) -> anyhow::Result<(Report, String)> {
     let isa = Isa::active();
     let model = Model::shipped();
-    let tolerance = u8::try_from(model.screen_limit()).unwrap_or(ScreenParams::TOLERANCE_BITS_DEFAULT);
-    let params = ScreenParams::from_tolerance(tolerance)?;
+    let params = ScreenParams::of_model(model);
     let people = People::new(SEED, Default::default());
     let positions: Vec<FingerPosition> = FingerPosition::known().collect();
 
@@ -161,7 +160,7 @@ fn measure(faces: &FaceArgs, galleries: u64) -> anyhow::Result<(Report, String)>
         .iter()
         .map(|column| {
             let views: Vec<_> = column.features.iter().map(|f| f.as_ref().unwrap_or(&empty).view()).collect();
-            TileBuffer::encode(&views)
+            TileBuffer::encode(&views, model.clusters())
         })
         .collect::<Result<_, _>>()?;
     let tiles: Vec<Tile<'_>> = buffers.iter().map(TileBuffer::tile).collect::<Result<_, _>>()?;

@@ -141,7 +141,7 @@ fn loss_among(isa: Isa, params: &ScreenParams, model: &Model, first: u64) -> any
         .map(|position| {
             let view = |hand| finger(hand, position).map_or(empty.view(), |at| hand.fingers[at].features.view());
             let views: Vec<_> = references.iter().map(view).collect();
-            views.chunks(TILE).map(TileBuffer::encode).collect::<Result<_, _>>()
+            views.chunks(TILE).map(|views| TileBuffer::encode(views, model.clusters())).collect::<Result<_, _>>()
         })
         .collect::<Result<_, _>>()?;
     let tiles: Vec<Vec<Tile<'_>>> = columns

@@ -235,9 +235,7 @@ pub(super) fn group(compared: &Compared) -> Vec<Group> {
 /// How often the mated reference is among the share of a collection that the screen ranks highest.
 fn cascade(model: &Model, prints: &[LabelledPrint], features: &[Option<FingerFeatures>]) -> Cascade {
     const TILE: usize = 1000;
-    let Ok(params) = ScreenParams::from_tolerance(model.screen_limit().min(128) as u8) else {
-        return Cascade::default();
-    };
+    let params = ScreenParams::of_model(model);
     let mut cascade = Cascade::default();
     let mut collections: Vec<&str> = prints.iter().map(|p| p.collection.as_str()).collect();
     collections.dedup();
@@ -245,7 +243,8 @@ fn cascade(model: &Model, prints: &[LabelledPrint], features: &[Option<FingerFea
         let members: Vec<usize> =
             (0..prints.len()).filter(|&i| prints[i].collection == collection && features[i].is_some()).collect();
         let views: Vec<_> = members.iter().filter_map(|&i| features[i].as_ref().map(FingerFeatures::view)).collect();
-        let tiles: Vec<TileBuffer> = views.chunks(TILE).filter_map(|c| TileBuffer::encode(c).ok()).collect();
+        let tiles: Vec<TileBuffer> =
+            views.chunks(TILE).filter_map(|c| TileBuffer::encode(c, model.clusters()).ok()).collect();
         let ranks: Vec<f64> = (0..members.len())
             .into_par_iter()
             .flat_map_iter(|k| {

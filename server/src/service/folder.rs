@@ -201,7 +201,7 @@ impl Folder {
         } else {
             None
         };
-        let mut gallery = Gallery::open_in(storage, &columns, id, model.id(), true)?;
+        let mut gallery = Gallery::open_in(storage, &columns, id, model.into(), true)?;
         if let Some(models) = frozen {
             gallery.begin_with(models);
         }
@@ -361,7 +361,7 @@ impl ReadOnly {
     pub fn open(dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
         let logs = log_dir(dir);
         let id = check_created(&logs, model)?;
-        let mut gallery = Gallery::open(&gallery_dir(dir), id, model.id(), false)?;
+        let mut gallery = Gallery::open(&gallery_dir(dir), id, model.into(), false)?;
         let mut cohort = cohort_before(dir, gallery.replay_from(), model, cohort)?;
         let mut reader = JournalReader::open(&logs, gallery.replay_from())?;
         let mut position = gallery.replay_from() - 1;

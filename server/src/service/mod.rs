@@ -70,15 +70,13 @@ impl Models {
     /// The forced kernel is not available on this machine.
     pub fn shipped() -> Result<Self, duynhat_engine::kernel::IsaError> {
         let model = Model::shipped();
-        let tolerance = u8::try_from(model.screen_limit()).unwrap_or(ScreenParams::TOLERANCE_BITS_DEFAULT);
-        let default = || ScreenParams::from_tolerance(ScreenParams::TOLERANCE_BITS_DEFAULT);
         Ok(Self {
             model,
             cohort: Cohort::shipped(),
             calibration: Calibration::shipped(),
             tails: Tails::new(Calibration::shipped(), FaceCalibration::shipped()),
             faces: FaceCalibration::shipped().clone(),
-            params: ScreenParams::from_tolerance(tolerance).or_else(|_| default()).unwrap_or_else(|_| unreachable!()),
+            params: ScreenParams::of_model(model),
             isa: Isa::from_environment()?,
         })
     }

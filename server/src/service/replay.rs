@@ -190,7 +190,7 @@ impl Fold {
             Some(Record { event: Event::Created(created), .. }) => created.gallery,
             _ => return Err(ReplayError::Record { position: 1, what: "not the gallery's creation".into() }),
         };
-        let gallery = Gallery::open(&gallery_dir(work), id, models.model.id(), true)?;
+        let gallery = Gallery::open(&gallery_dir(work), id, models.model.into(), true)?;
         let registry = Registry::open(&registry_path(work), id)?;
         let pool = || {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();

@@ -5,6 +5,7 @@
 //! 2. Twice: discriminant analysis on mated minutiae, rotation, new codes, new mated minutiae.
 //! 3. A logistic regression over what comparisons of mated and non-mated prints measured gives the score.
 //! 4. The level of each print among strangers is learned from what it looks like.
+//! 5. The clusters of all codes are learned, by which the screen orders them.
 
 mod cross;
 mod itq;
@@ -23,7 +24,7 @@ pub use pairs::{comparable, comparison_pairs};
 use super::random::Random;
 use super::{LabelledPrint, same_image};
 use crate::finger::{
-    CODE_BITS, Code, CompareProbe, FEATURE_MATCHED, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw,
+    CODE_BITS, Clusters, Code, CompareProbe, FEATURE_MATCHED, FingerFeatures, Model, ModelParts, RAW_DIMENSIONS, Raw,
     SCREEN_BITS, ScoreWeights, Scratch, WEIGHT_MAX, compare_measured, compare_pairs, learn_levels, neighbourhoods,
 };
 use logistic::Sample;
@@ -97,7 +98,7 @@ pub fn train(prints: &[LabelledPrint], seed: u64) -> Result<Trained, TrainingErr
         }
         (model, found) = training.codes(&mates)?;
     }
-    let model = training.expectation(&training.score(&model, 1)?)?;
+    let model = training.clusters(&training.expectation(&training.score(&model, 1)?)?);
     Ok(Trained { model, mates: mates.len(), found })
 }
 
@@ -209,6 +210,12 @@ impl<'a> Training<'a> {
 
     fn features(&self, model: &Model) -> Vec<FingerFeatures> {
         self.prints.par_iter().map(|p| model.features_unchecked(p.template.minutiae())).collect()
+    }
+
+    /// Learns the clusters of the model's codes.
+    fn clusters(&self, model: &Model) -> Model {
+        let (flat, _) = self.flat();
+        model.with_clusters(Clusters::learn(&encode(model, &flat)))
     }
 
     /// Fits the score on every `stride`-th comparison.

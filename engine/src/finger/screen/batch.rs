@@ -2,17 +2,12 @@
 
 use super::params::ScreenParams;
 use super::tile::{SECTION_ENTRIES, Section, Tile};
-use super::{BUCKETS, bucket};
-use crate::finger::FingerView;
-use crate::kernel::hamming::{
-    BLOCK_MINUTIAE, Best, CALL_BLOCKS_MAX, GROUP_MAX, Hits, Query, Ready, Turning, near, settle, weigh,
-};
+use super::{BUCKETS, bucket, window};
+use crate::finger::{CLUSTERS, FingerView};
+use crate::kernel::hamming::blocks_touched;
+use crate::kernel::hamming::{BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, Hits, Window, near, settle, weigh};
 use crate::kernel::{Isa, Vectorized, vectorize};
 use crate::template::MINUTIAE_MAX;
-
-/// Probe minutiae share their loads when their windows begin within so many steps. A window is 65 steps by default, so
-/// sharing wastes at most a ninth of the distances and saves more loads than that.
-const SHARED_STEPS: u8 = 8;
 
 /// One impression, ready to be screened.
 #[derive(Clone)]
@@ -23,18 +18,26 @@ pub struct ScreenProbe {
 
 #[derive(Clone, Copy)]
 struct ProbeMinutia {
-    step: u8,
+    /// The first direction of the window, and how many there are.
+    window: (u8, u8),
     code: [u64; 2],
+    /// The clusters that are looked at.
+    clusters: u32,
 }
 
 impl ScreenProbe {
-    /// Copies directions and code prefixes. Of more than 255 minutiae (which no template has) the first 255 are taken.
+    /// Copies directions and code prefixes, and chooses the clusters of each minutia. Of more than 255 minutiae (which no
+    /// template has) the first 255 are taken.
     pub fn new(view: FingerView<'_>, params: &ScreenParams) -> Self {
         let both = view.minutiae().iter().zip(view.codes()).take(MINUTIAE_MAX);
         let minutiae = both
-            .map(|(minutia, code)| ProbeMinutia { step: bucket(minutia.angle), code: [code[0], code[1]] })
+            .map(|(minutia, code)| ProbeMinutia {
+                window: window(minutia.angle, params.window_steps()),
+                code: [code[0], code[1]],
+                clusters: params.clusters().near(code, params.clusters_near()),
+            })
             .collect();
-        Self { params: *params, minutiae }
+        Self { params: params.clone(), minutiae }
     }
 
     /// How many minutiae, as [`super::normalised`] wants it.
@@ -42,22 +45,24 @@ impl ScreenProbe {
         self.minutiae.len() as u8
     }
 
-    /// The score against one impression: the same as from a tile, some ten times slower. For a few of many.
+    /// The score against one impression: the same as from a tile of the same clusters, some ten times slower. For a few of
+    /// many.
     pub fn score(&self, isa: Isa, entry: FingerView<'_>) -> u16 {
         vectorize(isa, Score { probe: self, entry })
     }
 
     #[inline(always)]
     fn score_inlined(&self, entry: FingerView<'_>) -> u16 {
-        let (weights, window) = (self.params.weights(), self.params.window_steps());
-        let prefix_limit = u32::from(self.params.prefix_limit());
+        let (weights, prefix_limit) = (self.params.weights(), u32::from(self.params.prefix_limit()));
+        let clusters: Vec<u8> = entry.codes().iter().map(|code| self.params.clusters().of(code)).collect();
         let mut score = 0u16;
         for probe in &self.minutiae {
             let mut best = 0;
-            for (minutia, code) in entry.minutiae().iter().zip(entry.codes()) {
+            for ((minutia, code), cluster) in entry.minutiae().iter().zip(entry.codes()).zip(&clusters) {
                 let prefix = (code[0] ^ probe.code[0]).count_ones();
-                let turn = bucket(minutia.angle).wrapping_sub(probe.step);
-                if prefix < prefix_limit && turn.min(turn.wrapping_neg()) <= window {
+                let (first, count) = probe.window;
+                let inside = bucket(minutia.angle).wrapping_sub(first) % (BUCKETS as u8) < count;
+                if inside && prefix < prefix_limit && probe.clusters >> cluster & 1 == 1 {
                     best = best.max(weights[(prefix + (code[1] ^ probe.code[1]).count_ones()) as usize]);
                 }
             }
@@ -88,64 +93,58 @@ impl std::fmt::Debug for ScreenProbe {
     }
 }
 
-/// Probes ordered for screening: made once, used for every tile of a column, by any number of threads.
+/// Probes that are screened together: made once, used for every tile of a column, by any number of threads.
 #[derive(Clone)]
 pub struct ScreenBatch {
     probes: usize,
-    weights: Vec<[u8; 256]>,
-    /// By prefix limit, then first step of the window; a group is a run of at most four.
+    tables: Vec<Table>,
     items: Vec<Item>,
-    groups: Vec<(u32, u8)>,
 }
 
+/// What probes of the same parameters share.
+#[derive(Clone)]
+struct Table {
+    weights: [u8; 256],
+    prefix_limit: u8,
+    /// The name of the clusters.
+    clusters: u64,
+}
+
+/// A minutia of a probe.
 #[derive(Clone, Copy)]
 struct Item {
     code: [u64; 2],
-    /// The window: steps `first..first + length`, modulo a turn.
-    first: u8,
-    length: u16,
+    /// The first direction of the window, and how many there are, modulo a turn.
+    window: (u8, u8),
+    clusters: u32,
     probe: u32,
     table: u32,
-    prefix_limit: u8,
 }
 
 impl ScreenBatch {
-    /// Sorts the minutiae of all probes by the beginning of their windows and cuts them into groups.
+    /// Takes the minutiae of all probes.
     pub fn new(probes: &[ScreenProbe]) -> Self {
-        let mut weights: Vec<[u8; 256]> = Vec::new();
+        let mut tables: Vec<Table> = Vec::new();
         let mut params: Vec<&ScreenParams> = Vec::new();
         let mut items = Vec::with_capacity(probes.iter().map(|probe| probe.minutiae.len()).sum());
         for (index, probe) in probes.iter().enumerate() {
             let table = params.iter().position(|&known| *known == probe.params).unwrap_or_else(|| {
-                let mut table = [0; 256];
-                table[..probe.params.weights().len()].copy_from_slice(probe.params.weights());
-                weights.push(table);
+                let mut weights = [0; 256];
+                weights[..probe.params.weights().len()].copy_from_slice(probe.params.weights());
+                let (prefix_limit, clusters) = (probe.params.prefix_limit(), probe.params.clusters().id());
+                tables.push(Table { weights, prefix_limit, clusters });
                 params.push(&probe.params);
                 params.len() - 1
             });
-            let half = probe.params.window_steps();
-            let whole = usize::from(half) * 2 + 1 >= BUCKETS;
             items.extend(probe.minutiae.iter().map(|minutia| Item {
                 code: minutia.code,
-                first: if whole { 0 } else { minutia.step.wrapping_sub(half) },
-                length: if whole { BUCKETS as u16 } else { u16::from(half) * 2 + 1 },
+                window: minutia.window,
+                clusters: minutia.clusters,
                 probe: index as u32,
                 table: table as u32,
-                prefix_limit: probe.params.prefix_limit(),
             }));
         }
-        items.sort_by_key(|item| (item.prefix_limit, item.first));
-        let mut groups = Vec::with_capacity(items.len());
-        let mut begin = 0;
-        while begin < items.len() {
-            let reach = items[begin].first.saturating_add(SHARED_STEPS);
-            let candidates = &items[begin..items.len().min(begin + GROUP_MAX)];
-            let limit = candidates[0].prefix_limit;
-            let length = candidates.partition_point(|item| item.prefix_limit == limit && item.first <= reach);
-            groups.push((begin as u32, length as u8));
-            begin += length;
-        }
-        Self { probes: probes.len(), weights, items, groups }
+        Self { probes: probes.len(), tables, items }
     }
 
     /// How many probes.
@@ -153,101 +152,106 @@ impl ScreenBatch {
         self.probes
     }
 
-    /// Scores every probe against every entry, row-major by probe. Allocates only when `scratch` is too small.
+    /// Scores every probe against every entry, row-major by probe. In a tile of other clusters than a probe's, that probe looks
+    /// at all of them. Allocates only when `scratch` is too small.
     ///
     /// # Panics
     /// When `scores.len()` is not `probes * tile.entries()`.
     pub fn screen(&self, isa: Isa, tile: &Tile<'_>, scratch: &mut ScreenScratch, scores: &mut [u16]) {
         assert_eq!(scores.len(), self.probes * tile.entries(), "a score for each probe and entry");
+        let all = u32::MAX >> (u32::BITS - tile.clusters() as u32);
         for (index, section) in tile.sections().enumerate() {
-            scratch.rows.clear();
-            scratch.rows.resize(self.probes, [0; SECTION_ENTRIES]);
-            let mut turning = std::mem::take(&mut scratch.turning);
-            let ready = turning.ready(isa, section.blocks);
-            for &(begin, length) in &self.groups {
-                self.screen_group(isa, &section, ready, &self.items[begin as usize..][..usize::from(length)], scratch);
+            let ScreenScratch { work, rows, blocks } = scratch;
+            rows.clear();
+            rows.resize(self.probes, [0; SECTION_ENTRIES]);
+            let blocks = section.blocks(blocks);
+            for item in &self.items {
+                let table = &self.tables[item.table as usize];
+                let clusters = if table.clusters == tile.clusters_id() { item.clusters } else { all };
+                work.screen(isa, &section, blocks, item, table, clusters);
+                settle(isa, &mut work.best, &mut rows[item.probe as usize]);
             }
-            scratch.turning = turning;
             let column = index * SECTION_ENTRIES;
-            for (row, found) in scores.chunks_exact_mut(tile.entries()).zip(&scratch.rows) {
+            for (row, found) in scores.chunks_exact_mut(tile.entries()).zip(rows) {
                 row[column..column + section.entries].copy_from_slice(&found[..section.entries]);
             }
         }
     }
+}
 
-    fn screen_group(
-        &self,
+#[derive(Clone)]
+struct Work {
+    hits: Hits,
+    /// Zeros between minutiae of probes.
+    best: Best,
+}
+
+impl Work {
+    /// Weighs the minutiae of a section that are near one of a probe, into `best`.
+    #[inline]
+    fn screen(
+        &mut self,
         isa: Isa,
         section: &Section<'_>,
-        ready: Ready<'_>,
-        items: &[Item],
-        scratch: &mut ScreenScratch,
+        blocks: &[Block],
+        item: &Item,
+        table: &Table,
+        mut clusters: u32,
     ) {
-        // A window that crosses the end of the turn is two ranges of minutiae.
-        let mut ranges = [[(0, 0); GROUP_MAX]; 2];
-        for (index, item) in items.iter().enumerate() {
-            let first = usize::from(item.first);
-            let end = first + usize::from(item.length);
-            ranges[0][index] = (section.start(first), section.start(end.min(BUCKETS)));
-            ranges[1][index] = (0, section.start(end.saturating_sub(BUCKETS)));
+        // A window that crosses the end of the turn is two ranges of minutiae in each cluster.
+        let mut windows = [(0, 0); 2 * CLUSTERS];
+        let (mut count, mut touched) = (0, 0);
+        let first = usize::from(item.window.0);
+        let end = first + usize::from(item.window.1);
+        while clusters != 0 {
+            let cluster = clusters.trailing_zeros() as usize;
+            clusters &= clusters - 1;
+            let mut window = |from: usize, to: usize| {
+                let window = (section.start(cluster, from), section.start(cluster, to));
+                windows[count] = window;
+                count += usize::from(window.0 < window.1);
+                touched += blocks_touched(window);
+            };
+            window(first, end.min(BUCKETS));
+            if end > BUCKETS {
+                window(0, end - BUCKETS);
+            }
         }
-        for ranges in &ranges {
-            self.screen_range(isa, ready, items, &ranges[..items.len()], scratch);
+        let windows = &windows[..count];
+        if touched <= CALL_BLOCKS_MAX {
+            self.weigh(isa, blocks, windows, item, table);
+            return;
         }
-        for (item, best) in items.iter().zip(&mut scratch.best) {
-            settle(isa, best, &mut scratch.rows[item.probe as usize]);
+        for &(low, high) in windows {
+            let mut low = low;
+            while low < high {
+                let next = high.min((low as usize / BLOCK_MINUTIAE + CALL_BLOCKS_MAX) as u32 * BLOCK_MINUTIAE as u32);
+                self.weigh(isa, blocks, &[(low, next)], item, table);
+                low = next;
+            }
         }
     }
 
-    fn screen_range(
-        &self,
-        isa: Isa,
-        blocks: Ready<'_>,
-        items: &[Item],
-        ranges: &[(u32, u32)],
-        scratch: &mut ScreenScratch,
-    ) {
-        let occupied = ranges.iter().filter(|(low, high)| low < high);
-        let low = occupied.clone().map(|&(low, _)| low as usize / BLOCK_MINUTIAE).min().unwrap_or(0);
-        let high = occupied.map(|&(_, high)| (high as usize).div_ceil(BLOCK_MINUTIAE)).max().unwrap_or(0);
-        let mut base = low;
-        while base < high {
-            let next = high.min(base + CALL_BLOCKS_MAX);
-            let call = blocks.part(base..next);
-            let (begin, end) = ((base * BLOCK_MINUTIAE) as u32, (next * BLOCK_MINUTIAE) as u32);
-            let mut queries = [Query::default(); GROUP_MAX];
-            for ((query, item), &(low, high)) in queries.iter_mut().zip(items).zip(ranges) {
-                let (low, high) = (low.clamp(begin, end) - begin, high.clamp(begin, end) - begin);
-                *query = Query { code: item.code, low, high };
-            }
-            near(isa, call, &queries[..items.len()], items[0].prefix_limit, &mut scratch.hits);
-            for (index, item) in items.iter().enumerate() {
-                let weights = &self.weights[item.table as usize];
-                weigh(isa, call.blocks(), item.code[1], scratch.hits.lane(index), weights, &mut scratch.best[index]);
-            }
-            base = next;
-        }
+    #[inline]
+    fn weigh(&mut self, isa: Isa, blocks: &[Block], windows: &[Window], item: &Item, table: &Table) {
+        near(isa, blocks, item.code[0], windows, table.prefix_limit, &mut self.hits);
+        weigh(isa, blocks, item.code[1], &self.hits, &table.weights, &mut self.best);
     }
 }
 
-/// Memory that a thread keeps between calls: 53 KB, 512 bytes a probe, and with AVX2 half of a tile.
+/// Memory that a thread keeps between calls: 14 KB, 512 bytes a probe, and for tiles of version 1 half as much as a section.
 #[derive(Clone)]
 pub struct ScreenScratch {
-    hits: Box<Hits>,
-    /// Zeros between groups.
-    best: [Best; GROUP_MAX],
+    work: Box<Work>,
     rows: Vec<[u16; SECTION_ENTRIES]>,
-    turning: Turning,
+    /// Of tiles of version 1.
+    blocks: Vec<Block>,
 }
 
 impl Default for ScreenScratch {
     fn default() -> Self {
-        Self {
-            hits: Box::default(),
-            best: [[[0; SECTION_ENTRIES]; 4]; GROUP_MAX],
-            rows: Vec::new(),
-            turning: Turning::default(),
-        }
+        let work = Work { hits: Hits::default(), best: [0; SECTION_ENTRIES] };
+        Self { work: Box::new(work), rows: Vec::new(), blocks: Vec::new() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crate::finger::{Clusters, Model};
 use crate::kernel::hamming::{PREFIX_BITS, SCREEN_BITS};
 
 /// The weight of equal codes.
@@ -9,11 +10,13 @@ pub const WEIGHT_MAX: u8 = 255;
 
 /// Weight by distance, and the window of directions. Comes from the model; scores of different parameters are not
 /// comparable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenParams {
     weights: [u8; SCREEN_BITS + 1],
     window_steps: u8,
     prefix_limit: u8,
+    clusters: Clusters,
+    clusters_near: usize,
 }
 
 impl ScreenParams {
@@ -23,6 +26,8 @@ impl ScreenParams {
     pub const WINDOW_STEPS_ALL: u8 = 128;
     /// What the shipped model says.
     pub const TOLERANCE_BITS_DEFAULT: u8 = 50;
+    /// Of a model's [`CLUSTERS`](crate::finger::CLUSTERS) clusters, those that are looked at for each minutia of a probe.
+    pub const CLUSTERS_NEAR_DEFAULT: usize = 6;
     /// A [`ScreenParams::prefix_limit`] that lets every pair through: for measuring what the prefix loses. Slow.
     pub const PREFIX_LIMIT_ALL: u8 = PREFIX_BITS as u8 + 1;
 
@@ -56,7 +61,30 @@ impl ScreenParams {
         if prefix_limit > Self::PREFIX_LIMIT_ALL {
             return Err(ScreenParamsError::Prefix { found: prefix_limit });
         }
-        Ok(Self { weights, window_steps, prefix_limit })
+        Ok(Self { weights, window_steps, prefix_limit, clusters: Clusters::none(), clusters_near: 1 })
+    }
+
+    /// What a model asks for: its tolerance, and its clusters, of which the nearest few are looked at.
+    pub fn of_model(model: &Model) -> Self {
+        let tolerance = u8::try_from(model.screen_limit()).unwrap_or(Self::TOLERANCE_BITS_DEFAULT);
+        let params = Self::from_tolerance(tolerance).unwrap_or_default();
+        params.with_clusters(model.clusters().clone(), Self::CLUSTERS_NEAR_DEFAULT)
+    }
+
+    /// The same, looking at the `near` nearest of these clusters.
+    #[must_use]
+    pub fn with_clusters(self, clusters: Clusters, near: usize) -> Self {
+        Self { clusters, clusters_near: near, ..self }
+    }
+
+    /// The clusters.
+    pub fn clusters(&self) -> &Clusters {
+        &self.clusters
+    }
+
+    /// How many of them are looked at for each minutia of a probe.
+    pub fn clusters_near(&self) -> usize {
+        self.clusters_near
     }
 
     /// The same weights with every direction let in: for prints of unknown rotation.
@@ -70,7 +98,7 @@ impl ScreenParams {
         &self.weights
     }
 
-    /// Half the window, in 256ths of a turn.
+    /// Half the window, in 256ths of a turn; the window is as many 32nds as come nearest, see [`super::BUCKETS`].
     pub fn window_steps(&self) -> u8 {
         self.window_steps
     }

@@ -2,26 +2,30 @@
 //!
 //! ```text
 //! tile    = header (64 bytes) section*          little-endian, 64-byte aligned, a multiple of 64 bytes
-//! header  = magic "DNST", u16 version 1, u16 code bits 128, u32 length of the tile in bytes,
-//!           u16 entries, u16 sections, u32 minutiae of section 0, 1, 2, 3, zeros
-//! section = u16 start[256]    first minutia of each direction step (256ths of a turn)
-//!           u8  count[256]    minutiae of each entry, 0 beyond the last
+//! header  = magic "DNST", u16 version 2, u16 code bits 128, u32 length of the tile in bytes,
+//!           u16 entries, u16 sections, u32 minutiae of section 0, 1, 2, 3,
+//!           u64 the clusters' name, u16 clusters, zeros
+//! section = u8  count[256]             minutiae of each entry, 0 beyond the last
+//!           u16 start[clusters][32]    first minutia of each direction (32nds of a turn) in each cluster
 //!           block[ceil(minutiae / 64)]
-//! block   = u64 word0[64] permuted by Block::slot, u64 word1[64], u8 entry[64]   (kernel::hamming::Block);
+//! block   = u8 word0[8][64] byte by byte, u64 word1[64], u8 entry[64]   (kernel::hamming::Block);
 //!           unused places zero
 //! ```
 //!
 //! A section holds 256 consecutive entries (the last one what is left), so that an entry number is one byte and the
 //! kernel's tables stay small; a block of 256 references with one impression each is one section. Minutiae of a
-//! section are ordered by direction step, then entry, then their order in the print.
+//! section are ordered by cluster of their code, then direction, then entry, then their order in the print.
 //!
-//! Cost: 17 bytes a minutia, 3 bytes an entry, 64 bytes a tile, and half a block a section: 601 bytes an entry at 35
-//! minutiae.
+//! Cost with 32 clusters: 17 bytes a minutia, 9 bytes an entry, 64 bytes a tile, and half a block a section: 607 bytes an entry
+//! at 35 minutiae.
+//!
+//! Version 1 is read too: it had no clusters (all minutiae are in one), starts of 256ths of a turn with the counts after them, and
+//! word 0 as words in another order (`BlockOne`).
 
 use bytemuck::{Pod, Zeroable};
 
 use super::{BUCKETS, bucket};
-use crate::finger::FingerView;
+use crate::finger::{CLUSTERS, Clusters, FingerView};
 use crate::kernel::hamming::{BLOCK_MINUTIAE, Block};
 use crate::template::MINUTIAE_MAX;
 
@@ -37,10 +41,10 @@ pub const TILE_ALIGNMENT: usize = 64;
 pub(super) const SECTION_ENTRIES: usize = 256;
 const SECTIONS_MAX: usize = ENTRIES_MAX / SECTION_ENTRIES;
 const MAGIC: [u8; 4] = *b"DNST";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+const VERSION_ONE: u16 = 1;
 const CODE_BITS: u16 = 128;
 const HEADER_BYTES: usize = size_of::<Header>();
-const PREFIX_BYTES: usize = size_of::<Prefix>();
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -52,33 +56,85 @@ struct Header {
     entries: u16,
     sections: u16,
     minutiae: [u32; SECTIONS_MAX],
-    zeros: [u8; 32],
+    clusters_id: u64,
+    clusters: u16,
+    zeros: [u8; 22],
 }
 
+/// The first minutia of each direction.
+type Starts = [u16; BUCKETS];
+/// The same in version 1.
+type StartsOne = [u16; 256];
+type Counts = [u8; SECTION_ENTRIES];
+
+/// A block of version 1.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
-struct Prefix {
-    starts: [u16; BUCKETS],
-    counts: [u8; SECTION_ENTRIES],
+pub(super) struct BlockOne {
+    prefixes: [u64; BLOCK_MINUTIAE],
+    rests: [u64; BLOCK_MINUTIAE],
+    entries: [u8; BLOCK_MINUTIAE],
 }
 
-const _: () = assert!(HEADER_BYTES == 64 && PREFIX_BYTES == 768 && size_of::<Block>() == 1088);
+const _: () = assert!(HEADER_BYTES == 64 && size_of::<Block>() == 1088 && size_of::<BlockOne>() == 1088);
 // The starts are u16.
 const _: () = assert!(SECTION_ENTRIES * MINUTIAE_MAX <= u16::MAX as usize);
+
+/// A section's blocks, as its version has them.
+#[derive(Clone, Copy)]
+enum Blocks<'a> {
+    One(&'a [BlockOne]),
+    Two(&'a [Block]),
+}
+
+impl BlockOne {
+    /// Where version 1 kept the prefix of minutia `place` of the block's 64.
+    const fn slot(place: usize) -> usize {
+        8 * (place % 16 / 2) + 2 * (place / 16) + place % 2
+    }
+
+    fn block(&self) -> Block {
+        let mut block = Block::zeroed();
+        for place in 0..BLOCK_MINUTIAE {
+            block.set(place, [self.prefixes[Self::slot(place)], self.rests[place]], self.entries[place]);
+        }
+        block
+    }
+}
 
 /// 256 entries, read in place.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
-    prefix: &'a Prefix,
-    pub(super) blocks: &'a [Block],
+    counts: &'a Counts,
+    /// Of each cluster, `stride` of them.
+    starts: &'a [u16],
+    stride: usize,
+    blocks: Blocks<'a>,
     pub(super) minutiae: u32,
     pub(super) entries: usize,
 }
 
-impl Section<'_> {
-    /// The first minutia of step `step`; for 256, one past the last minutia.
-    pub(super) fn start(&self, step: usize) -> u32 {
-        self.prefix.starts.get(step).map_or(self.minutiae, |&start| u32::from(start))
+impl<'a> Section<'a> {
+    /// The first minutia of a direction of a cluster; for [`BUCKETS`], one past the cluster's last minutia.
+    #[inline]
+    pub(super) fn start(&self, cluster: usize, bucket: usize) -> u32 {
+        let place = cluster * self.stride + bucket * (self.stride / BUCKETS);
+        self.starts.get(place).map_or(self.minutiae, |&start| u32::from(start))
+    }
+
+    /// The blocks, made in `memory` where the version has others.
+    pub(super) fn blocks<'m>(&self, memory: &'m mut Vec<Block>) -> &'m [Block]
+    where
+        'a: 'm,
+    {
+        match self.blocks {
+            Blocks::Two(blocks) => blocks,
+            Blocks::One(blocks) => {
+                memory.clear();
+                memory.extend(blocks.iter().map(BlockOne::block));
+                memory
+            }
+        }
     }
 }
 
@@ -86,16 +142,18 @@ impl Section<'_> {
 #[derive(Clone, Copy)]
 pub struct Tile<'a> {
     entries: usize,
+    clusters: usize,
+    clusters_id: u64,
     sections: [Option<Section<'a>>; SECTIONS_MAX],
 }
 
 impl<'a> Tile<'a> {
     /// Checks all that the kernels rely on: the header, the lengths, that starts ascend and stay inside, that entry
     /// numbers are below the number of entries, that unused places, counts and bytes are zero. Not checked: whether
-    /// codes stand at the step they were made for, and whether `count` agrees with the blocks (that is what the gallery
-    /// block's checksum is for); a wrong one gives wrong scores, never an access outside.
+    /// codes stand at the cluster and direction they were made for, and whether `count` agrees with the blocks (that is what the
+    /// gallery block's checksum is for); a wrong one gives wrong scores, never an access outside.
     ///
-    /// Costs a pass over the entry numbers, one byte in 17.
+    /// Costs a pass over the starts, and over the entry numbers of a section that is not full.
     ///
     /// # Errors
     /// The first check that failed, with what was expected and found.
@@ -111,7 +169,7 @@ impl<'a> Tile<'a> {
         if header.length as usize != bytes.len() {
             return Err(TileError::Length { expected: header.length as usize, found: bytes.len() });
         }
-        let entries = usize::from(header.entries);
+        let (entries, clusters) = (usize::from(header.entries), header.clusters());
         let mut sections = [None; SECTIONS_MAX];
         let mut rest = &bytes[HEADER_BYTES..];
         for index in 0..usize::from(header.sections) {
@@ -120,17 +178,40 @@ impl<'a> Tile<'a> {
             let minutiae = header.minutiae[index];
             let entries = (entries - index * SECTION_ENTRIES).min(SECTION_ENTRIES);
             // `Header::check` has proved that the lengths add up, but a slice is asked again.
-            let (prefix, tail) = rest.split_at_checked(PREFIX_BYTES).ok_or(corrupt("cut short"))?;
-            let blocks_length = blocks_of(minutiae) * size_of::<Block>();
-            let (blocks, tail) = tail.split_at_checked(blocks_length).ok_or(corrupt("cut short"))?;
-            let prefix: &Prefix = bytemuck::try_from_bytes(prefix).map_err(|_| TileError::Misaligned)?;
-            let blocks: &[Block] = bytemuck::try_cast_slice(blocks).map_err(|_| TileError::Misaligned)?;
-            let section = Section { prefix, blocks, minutiae, entries };
+            let mut take = |length: usize| {
+                let (head, tail) = rest.split_at_checked(length).ok_or(corrupt("cut short"))?;
+                rest = tail;
+                Ok(head)
+            };
+            let (counts, starts, stride);
+            if header.version == VERSION_ONE {
+                starts = take(size_of::<StartsOne>())?;
+                counts = take(size_of::<Counts>())?;
+                stride = size_of::<StartsOne>() / size_of::<u16>();
+            } else {
+                counts = take(size_of::<Counts>())?;
+                starts = take(clusters * size_of::<Starts>())?;
+                stride = BUCKETS;
+            }
+            let blocks = take(blocks_of(minutiae) * size_of::<Block>())?;
+            let misaligned = |_| TileError::Misaligned;
+            let blocks = if header.version == VERSION_ONE {
+                Blocks::One(bytemuck::try_cast_slice(blocks).map_err(misaligned)?)
+            } else {
+                Blocks::Two(bytemuck::try_cast_slice(blocks).map_err(misaligned)?)
+            };
+            let section = Section {
+                counts: bytemuck::try_from_bytes(counts).map_err(misaligned)?,
+                starts: bytemuck::try_cast_slice(starts).map_err(misaligned)?,
+                stride,
+                blocks,
+                minutiae,
+                entries,
+            };
             section.check().map_err(corrupt)?;
             sections[index] = Some(section);
-            rest = tail;
         }
-        Ok(Self { entries, sections })
+        Ok(Self { entries, clusters, clusters_id: header.clusters_id, sections })
     }
 
     /// How many impressions it holds.
@@ -143,7 +224,17 @@ impl<'a> Tile<'a> {
         if entry >= self.entries {
             return None;
         }
-        self.sections[entry / SECTION_ENTRIES].map(|section| section.prefix.counts[entry % SECTION_ENTRIES])
+        self.sections[entry / SECTION_ENTRIES].map(|section| section.counts[entry % SECTION_ENTRIES])
+    }
+
+    /// How many clusters its minutiae are ordered by.
+    pub(super) fn clusters(&self) -> usize {
+        self.clusters
+    }
+
+    /// The name of these clusters.
+    pub(super) fn clusters_id(&self) -> u64 {
+        self.clusters_id
     }
 
     /// Minutiae of all entries.
@@ -170,19 +261,24 @@ fn blocks_of(minutiae: u32) -> usize {
     (minutiae as usize).div_ceil(BLOCK_MINUTIAE)
 }
 
-fn tile_length(sections: &[u32]) -> usize {
-    HEADER_BYTES
-        + sections.iter().map(|&minutiae| PREFIX_BYTES + blocks_of(minutiae) * size_of::<Block>()).sum::<usize>()
+/// `starts` is the length of a section's starts.
+fn tile_length(sections: &[u32], starts: usize) -> usize {
+    let section = size_of::<Counts>() + starts;
+    HEADER_BYTES + sections.iter().map(|&minutiae| section + blocks_of(minutiae) * size_of::<Block>()).sum::<usize>()
 }
 
 impl Header {
+    fn clusters(&self) -> usize {
+        usize::from(self.clusters).max(1)
+    }
+
     fn check(&self) -> Result<(), TileError> {
         let field = |field, expected: String, found: u64| Err(TileError::Field { field, expected, found });
         if self.magic != MAGIC {
             return field("magic", format!("{:#x}", u32::from_le_bytes(MAGIC)), u32::from_le_bytes(self.magic).into());
         }
-        if self.version != VERSION {
-            return field("version", VERSION.to_string(), self.version.into());
+        if self.version != VERSION && self.version != VERSION_ONE {
+            return field("version", format!("{VERSION_ONE} or {VERSION}"), self.version.into());
         }
         if self.code_bits != CODE_BITS {
             return field("code bits", CODE_BITS.to_string(), self.code_bits.into());
@@ -200,7 +296,17 @@ impl Header {
                 return field("minutiae", format!("at most {}", entries * MINUTIAE_MAX), minutiae.into());
             }
         }
-        let length = tile_length(&self.minutiae[..sections]);
+        let starts =
+            if self.version == VERSION_ONE { size_of::<StartsOne>() } else { self.clusters() * size_of::<Starts>() };
+        let known = if self.version == VERSION_ONE {
+            self.clusters == 0 && self.clusters_id == 0
+        } else {
+            usize::from(self.clusters) == if self.clusters_id == 0 { 1 } else { CLUSTERS }
+        };
+        if !known {
+            return field("clusters", format!("{CLUSTERS}, or 1 without a name"), self.clusters.into());
+        }
+        let length = tile_length(&self.minutiae[..sections], starts);
         if self.length as usize != length {
             return field("length", length.to_string(), self.length.into());
         }
@@ -213,40 +319,61 @@ impl Header {
 
 impl Section<'_> {
     fn check(&self) -> Result<(), &'static str> {
-        let starts = &self.prefix.starts;
-        if starts[0] != 0 || starts.windows(2).any(|pair| pair[0] > pair[1]) || self.start(BUCKETS - 1) > self.minutiae
-        {
+        let starts = self.starts;
+        let ascend = starts.windows(2).fold(true, |ascend, pair| ascend & (pair[0] <= pair[1]));
+        let last = starts.last().copied().unwrap_or(0);
+        if starts.first() != Some(&0) || !ascend || u32::from(last) > self.minutiae {
             return Err("direction starts do not ascend from 0 to the number of minutiae");
         }
-        if self.prefix.counts[self.entries..].iter().any(|&count| count != 0) {
+        if self.counts[self.entries..].iter().any(|&count| count != 0) {
             return Err("a count beyond the last entry");
         }
+        match self.blocks {
+            Blocks::One(blocks) => {
+                let clean = |block: &BlockOne, place: usize| {
+                    block.prefixes[BlockOne::slot(place)] == 0 && block.rests[place] == 0 && block.entries[place] == 0
+                };
+                self.check_blocks(blocks, |block| &block.entries, clean)
+            }
+            Blocks::Two(blocks) => {
+                let clean = |block: &Block, place: usize| {
+                    let prefix = block.prefixes.iter().all(|bytes| bytes[place] == 0);
+                    prefix && block.rests[place] == 0 && block.entries[place] == 0
+                };
+                self.check_blocks(blocks, |block| &block.entries, clean)
+            }
+        }
+    }
+
+    fn check_blocks<B>(
+        &self,
+        blocks: &[B],
+        entries: impl Fn(&B) -> &[u8; BLOCK_MINUTIAE],
+        clean: impl Fn(&B, usize) -> bool,
+    ) -> Result<(), &'static str> {
         if self.entries < SECTION_ENTRIES {
-            let largest = |block: &Block| block.entries.iter().fold(0, |most, &entry| most.max(entry));
-            if self.blocks.iter().any(|block| usize::from(largest(block)) >= self.entries) {
+            let largest = |block: &B| entries(block).iter().fold(0, |most, &entry| most.max(entry));
+            if blocks.iter().any(|block| usize::from(largest(block)) >= self.entries) {
                 return Err("an entry number beyond the last entry");
             }
         }
         let used = self.minutiae as usize % BLOCK_MINUTIAE;
-        if let (Some(last), 1..) = (self.blocks.last(), used) {
-            let clean = |place: usize| {
-                last.prefixes[Block::slot(place)] == 0 && last.rests[place] == 0 && last.entries[place] == 0
-            };
-            if !(used..BLOCK_MINUTIAE).all(clean) {
-                return Err("an unused place is not zero");
-            }
+        if let (Some(last), 1..) = (blocks.last(), used)
+            && !(used..BLOCK_MINUTIAE).all(|place| clean(last, place))
+        {
+            return Err("an unused place is not zero");
         }
         Ok(())
     }
 }
 
-/// A tile of up to [`ENTRIES_MAX`] impressions, in their order; the same bytes for the same entries everywhere.
+/// A tile of up to [`ENTRIES_MAX`] impressions, in their order; the same bytes for the same entries and clusters everywhere.
 ///
 /// Copies `minutiae` directions and the first two words of each code.
 ///
 /// # Errors
 /// Too many entries, or an entry with more than 255 minutiae.
-pub fn encode_tile(entries: &[FingerView<'_>]) -> Result<Vec<u8>, TileEncodeError> {
+pub fn encode_tile(entries: &[FingerView<'_>], clusters: &Clusters) -> Result<Vec<u8>, TileEncodeError> {
     if entries.len() > ENTRIES_MAX {
         return Err(TileEncodeError::Entries { found: entries.len() });
     }
@@ -258,7 +385,7 @@ pub fn encode_tile(entries: &[FingerView<'_>]) -> Result<Vec<u8>, TileEncodeErro
     for (total, section) in minutiae.iter_mut().zip(&sections) {
         *total = section.iter().map(|view| view.minutiae().len() as u32).sum();
     }
-    let length = tile_length(&minutiae[..sections.len()]);
+    let length = tile_length(&minutiae[..sections.len()], clusters.count() * size_of::<Starts>());
     let header = Header {
         magic: MAGIC,
         version: VERSION,
@@ -267,43 +394,47 @@ pub fn encode_tile(entries: &[FingerView<'_>]) -> Result<Vec<u8>, TileEncodeErro
         entries: entries.len() as u16,
         sections: sections.len() as u16,
         minutiae,
-        zeros: [0; 32],
+        clusters_id: clusters.id(),
+        clusters: clusters.count() as u16,
+        zeros: [0; 22],
     };
     let mut bytes = Vec::with_capacity(length);
     bytes.extend_from_slice(bytemuck::bytes_of(&header));
     for (section, &minutiae) in sections.into_iter().zip(&minutiae) {
-        encode_section(section, minutiae, &mut bytes);
+        encode_section(section, minutiae, clusters, &mut bytes);
     }
     debug_assert_eq!(bytes.len(), length);
     Ok(bytes)
 }
 
-/// A counting sort by direction step: stable, so entry order and order in the print are kept.
-fn encode_section(entries: &[FingerView<'_>], minutiae: u32, bytes: &mut Vec<u8>) {
-    let mut prefix = Prefix::zeroed();
-    let mut next = [0u32; BUCKETS + 1];
-    for (view, count) in entries.iter().zip(&mut prefix.counts) {
+/// A counting sort by cluster and direction: stable, so entry order and order in the print are kept.
+fn encode_section(entries: &[FingerView<'_>], minutiae: u32, clusters: &Clusters, bytes: &mut Vec<u8>) {
+    let mut counts = [0u8; SECTION_ENTRIES];
+    let mut keys = Vec::with_capacity(minutiae as usize);
+    let mut next = vec![0u32; clusters.count() * BUCKETS + 1];
+    for (view, count) in entries.iter().zip(&mut counts) {
         *count = view.minutiae().len() as u8;
-        for minutia in view.minutiae() {
-            next[usize::from(bucket(minutia.angle)) + 1] += 1;
-        }
-    }
-    for step in 0..BUCKETS {
-        next[step + 1] += next[step];
-        prefix.starts[step] = next[step] as u16;
-    }
-    let mut blocks = vec![Block::zeroed(); blocks_of(minutiae)];
-    for (entry, view) in entries.iter().enumerate() {
         for (minutia, code) in view.minutiae().iter().zip(view.codes()) {
-            let place = &mut next[usize::from(bucket(minutia.angle))];
-            let (block, within) = (&mut blocks[*place as usize / BLOCK_MINUTIAE], *place as usize % BLOCK_MINUTIAE);
-            *place += 1;
-            block.prefixes[Block::slot(within)] = code[0];
-            block.rests[within] = code[1];
-            block.entries[within] = entry as u8;
+            let key = usize::from(clusters.of(code)) * BUCKETS + usize::from(bucket(minutia.angle));
+            next[key + 1] += 1;
+            keys.push(key);
         }
     }
-    bytes.extend_from_slice(bytemuck::bytes_of(&prefix));
+    for key in 1..next.len() {
+        next[key] += next[key - 1];
+    }
+    let starts: Vec<u16> = next[..clusters.count() * BUCKETS].iter().map(|start| *start as u16).collect();
+    let mut blocks = vec![Block::zeroed(); blocks_of(minutiae)];
+    let mut keys = keys.into_iter();
+    for (entry, view) in entries.iter().enumerate() {
+        for (code, key) in view.codes().iter().zip(keys.by_ref()) {
+            let place = next[key] as usize;
+            next[key] += 1;
+            blocks[place / BLOCK_MINUTIAE].set(place % BLOCK_MINUTIAE, [code[0], code[1]], entry as u8);
+        }
+    }
+    bytes.extend_from_slice(&counts);
+    bytes.extend_from_slice(bytemuck::cast_slice(&starts));
     bytes.extend_from_slice(bytemuck::cast_slice(&blocks));
 }
 
@@ -330,8 +461,8 @@ impl TileBuffer {
     ///
     /// # Errors
     /// As [`encode_tile`].
-    pub fn encode(entries: &[FingerView<'_>]) -> Result<Self, TileEncodeError> {
-        encode_tile(entries).map(|bytes| Self::copy_of(&bytes))
+    pub fn encode(entries: &[FingerView<'_>], clusters: &Clusters) -> Result<Self, TileEncodeError> {
+        encode_tile(entries, clusters).map(|bytes| Self::copy_of(&bytes))
     }
 
     /// The bytes, aligned.

@@ -1,55 +1,43 @@
-//! NEON: CNT per byte, then three levels of pairwise addition give one byte a pair.
+//! NEON: CNT counts the bits of each byte.
 
 use std::arch::aarch64::*;
 
-use super::{BLOCK_MINUTIAE, Block, Distances, Lane, Query};
+use super::{BLOCK_MINUTIAE, Block, Distances, Hits, Window};
 
 /// [`super::scan`] for this instruction set.
 ///
 /// # Safety
-/// The CPU has NEON; at most [`super::CALL_BLOCKS_MAX`] blocks.
+/// The CPU has NEON; windows as there.
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn scan<const P: usize>(blocks: &[Block], queries: &[Query; P], limit: u8, lanes: &mut [Lane; P]) {
+pub(super) unsafe fn scan(blocks: &[Block], prefix: u64, windows: &[Window], limit: u8, hits: &mut Hits) {
     // SAFETY: the caller's promise.
-    unsafe { super::scan::<Neon, P>(blocks, queries, limit, lanes) }
+    unsafe { super::scan::<Neon>(blocks, prefix, windows, limit, hits) }
 }
 
 struct Neon;
 
 impl Distances for Neon {
-    type Source = Block;
-    type Code = u64;
+    /// Each byte of the prefix, sixteen times.
+    type Code = [uint8x16_t; 8];
     /// By place, sixteen to a register.
     type Near = [uint8x16_t; 4];
+    const WIDTH: usize = BLOCK_MINUTIAE;
 
     #[inline(always)]
-    fn code(prefix: u64) -> u64 {
-        prefix
+    unsafe fn code(prefix: u64) -> Self::Code {
+        // SAFETY: NEON is there by the caller's promise; registers only.
+        prefix.to_le_bytes().map(|byte| unsafe { vdupq_n_u8(byte) })
     }
 
     #[inline(always)]
-    unsafe fn distances<const P: usize>(block: &Block, codes: &[u64; P]) -> [Self::Near; P] {
-        // SAFETY: NEON is there by the caller's promise. Each load reads two slots from `8 * k + 2 * quarter`, with
-        // `k < 8`, `quarter < 4`, and 8 * 7 + 2 * 3 + 2 = 64.
+    unsafe fn distances(block: &Block, _part: usize, code: &Self::Code) -> Self::Near {
+        // SAFETY: NEON is there by the caller's promise. Each load reads 16 of 64 bytes from `16 * quarter`, `quarter < 4`.
         unsafe {
-            let mut near = [[vdupq_n_u8(0); 4]; P];
-            for quarter in 0..4 {
-                for p in 0..P {
-                    let code = vdupq_n_u64(codes[p]);
-                    let mut counts = [vdupq_n_u8(0); 8];
-                    for (k, count) in counts.iter_mut().enumerate() {
-                        let slot = 8 * k + 2 * quarter;
-                        let words = vld1q_u64(block.prefixes.as_ptr().add(slot));
-                        *count = vcntq_u8(vreinterpretq_u8_u64(veorq_u64(words, code)));
-                    }
-                    let four = [
-                        vpaddq_u8(counts[0], counts[1]),
-                        vpaddq_u8(counts[2], counts[3]),
-                        vpaddq_u8(counts[4], counts[5]),
-                        vpaddq_u8(counts[6], counts[7]),
-                    ];
-                    let two = [vpaddq_u8(four[0], four[1]), vpaddq_u8(four[2], four[3])];
-                    near[p][quarter] = vpaddq_u8(two[0], two[1]);
+            let mut near = [vdupq_n_u8(0); 4];
+            for (bytes, code) in block.prefixes.iter().zip(code) {
+                for (quarter, near) in near.iter_mut().enumerate() {
+                    let bytes = vld1q_u8(bytes.as_ptr().add(16 * quarter));
+                    *near = vaddq_u8(*near, vcntq_u8(veorq_u8(bytes, *code)));
                 }
             }
             near
