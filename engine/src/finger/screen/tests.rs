@@ -244,6 +244,8 @@ fn version_one(tile: &[u8]) -> Vec<u8> {
         }
         rest = after;
     }
+    let length = out.len() as u32;
+    out[8..12].copy_from_slice(&length.to_le_bytes());
     out
 }
 
