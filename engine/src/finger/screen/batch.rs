@@ -4,8 +4,9 @@ use super::params::ScreenParams;
 use super::tile::{SECTION_ENTRIES, Section, Tile};
 use super::{BUCKETS, bucket, window};
 use crate::finger::{CLUSTERS, FingerView};
-use crate::kernel::hamming::blocks_touched;
-use crate::kernel::hamming::{BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, Hits, Window, near, settle, weigh};
+use crate::kernel::hamming::{
+    BLOCK_MINUTIAE, Best, Block, CALL_BLOCKS_MAX, Hits, Window, blocks_touched, near, settle, weigh,
+};
 use crate::kernel::{Isa, Vectorized, vectorize};
 use crate::template::MINUTIAE_MAX;
 
@@ -239,7 +240,7 @@ impl Work {
     }
 }
 
-/// Memory that a thread keeps between calls: 14 KB, 512 bytes a probe, and for tiles of version 1 half as much as a section.
+/// Memory that a thread keeps between calls: 18 KB, 512 bytes a probe, and for tiles of version 1 half as much as a section.
 #[derive(Clone)]
 pub struct ScreenScratch {
     work: Box<Work>,

@@ -82,7 +82,7 @@ pub fn blocks_touched((low, high): Window) -> usize {
     if low < high { (high as usize).div_ceil(BLOCK_MINUTIAE) - low as usize / BLOCK_MINUTIAE } else { 0 }
 }
 
-/// The reference minutiae near one probe minutia, in the order of the windows. Caller-owned scratch memory, 13 KB.
+/// The reference minutiae near one probe minutia, in the order of the windows. Caller-owned scratch memory, 18 KB.
 #[derive(Clone)]
 pub struct Hits {
     length: usize,
