@@ -240,7 +240,7 @@ impl Work {
     }
 }
 
-/// Memory that a thread keeps between calls: 18 KB, 512 bytes a probe, and for tiles of version 1 half as much as a section.
+/// Memory that a thread keeps between calls: 18 KB, 512 bytes a probe, and for tiles of version 1 as much as a section.
 #[derive(Clone)]
 pub struct ScreenScratch {
     work: Box<Work>,

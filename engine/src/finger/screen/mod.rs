@@ -11,10 +11,10 @@
 //!         of  weight[hamming128(m, r)]
 //! ```
 //!
-//! The clusters ([`Clusters`](crate::finger::Clusters)) are the model's: a tile keeps the minutiae of each together, so that four
-//! fifths of the window are not looked at. A tile without them, or of another model's, is looked through whole.
+//! The clusters ([`Clusters`](crate::finger::Clusters)) are the model's: a tile keeps the minutiae of each together, so that three
+//! quarters of the window are not looked at. A tile without them, or of another model's, is looked through whole.
 //!
-//! The prefix condition halves the work: 128 bits are looked at for one or two pairs in a hundred. It belongs to the
+//! The prefix condition halves the work: 128 bits are looked at for three pairs in a hundred. It belongs to the
 //! definition, and costs little at its default: on the ten FVC collections and FCJ, misses at penetrations of 0.3 to
 //! 10 % rise by at most 0.5 points (SecuGen, 2 %: 6.1 to 6.6) and fall in places; the limit was chosen on that data.
 //!

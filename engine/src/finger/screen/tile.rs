@@ -304,7 +304,9 @@ impl Header {
             usize::from(self.clusters) == if self.clusters_id == 0 { 1 } else { CLUSTERS }
         };
         if !known {
-            return field("clusters", format!("{CLUSTERS}, or 1 without a name"), self.clusters.into());
+            let of_two = || format!("{CLUSTERS}, or 1 without a name");
+            let expected = if self.version == VERSION_ONE { "0 without a name".into() } else { of_two() };
+            return field("clusters", expected, self.clusters.into());
         }
         let length = tile_length(&self.minutiae[..sections], starts);
         if self.length as usize != length {
