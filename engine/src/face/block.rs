@@ -6,11 +6,12 @@
 //! 2. the row's own figures, for what passed;
 //! 3. the score itself, from the embeddings as given.
 
+use super::encode::ROUNDER;
 use super::layout::{FaceBlock, Plane, STEP, Summary};
-use super::probe::{FaceProbe, Packed, ProbeBatch, Six, Terms};
+use super::probe::{Columns, FaceProbe, Packed, ProbeBatch, Terms};
 use super::{FaceError, cosine};
 use crate::kernel::dot_i8::{EIGHT, PROBES, ROWS, TileSums, eight_i8, tile_i8, tile_i8_narrow};
-use crate::kernel::{Isa, dot_f32, dot_i4, prefetch, prefetch_far};
+use crate::kernel::{Isa, Vectorized, dot_f32, dot_i4, prefetch, prefetch_far, vectorize};
 
 /// A reference at or above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Scratch {
     survivors: Vec<(u32, u32)>,
     /// `(block, entry)` of a run that passed the bounds and are not scored yet.
     pending: Vec<(u32, u32)>,
+    /// A tile's [`Starts`].
+    starts: Vec<i32>,
     /// Eights of references that a narrow pass had to look at again.
     pub eights: u64,
     /// Kernel calls that saw a survivor of the first filter.
@@ -205,28 +208,47 @@ fn check(same_basis: bool, threshold: f32) -> Result<(), FaceError> {
 /// Beyond what any sum reaches, within what the kernels take.
 const NEVER: i32 = 1 << 29;
 
-/// Rounded down, with a whole unit to spare for rounding in `f64`.
+/// Rounded down, with half a unit at least to spare for rounding in `f64`.
 #[inline(always)]
 fn round_down(limit: f64) -> i32 {
-    // The comparison order makes NaN the lower bound: it would survive.
-    let clamped = f64::from(NEVER).min(limit.max(-f64::from(NEVER)));
-    clamped as i32 - 1
+    let (most, least) = (f64::from(NEVER), -f64::from(NEVER));
+    // The comparisons' order makes NaN the lower bound: it would survive.
+    let limit = if limit > least { limit } else { least };
+    let limit = if limit < most { limit } else { most };
+    // The nearest integer stands in the low bits of the sum.
+    ((limit + ROUNDER).to_bits() as i32).wrapping_sub(1)
 }
 
-/// Filter 1: the negated least integer product with which any row of the tile may reach the threshold, for six probes.
-#[inline]
-fn starts(six: &Six, tile: &Summary, threshold: f64) -> [i32; PROBES] {
-    let (error, rest) = (f64::from(tile.error_max), f64::from(tile.rest_max));
-    let (of_max, of_min) = (1.0 / f64::from(tile.scale_max), 1.0 / f64::from(tile.scale_min));
-    std::array::from_fn(|p| {
-        let needed = threshold - six.base[p] - error * six.error[p] - rest * six.rest[p];
-        // A negative need is met first by the smallest scale.
-        let reciprocal = if needed > 0.0 { of_max } else { of_min };
-        -round_down(needed * reciprocal * six.reciprocal[p])
-    })
+/// Filter 1: the negated least integer product with which any row of the tile may reach the threshold, for each probe.
+struct Starts<'a> {
+    probes: &'a Columns,
+    tile: &'a Summary,
+    threshold: f64,
+    out: &'a mut Vec<i32>,
 }
 
-/// [`starts`] for one probe on the 4-bit plane, not negated.
+impl Vectorized for Starts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { probes, tile, threshold, out } = self;
+        let (error, rest) = (f64::from(tile.error_max), f64::from(tile.rest_max));
+        let (of_max, of_min) = (1.0 / f64::from(tile.scale_max), 1.0 / f64::from(tile.scale_min));
+        let count = probes.base.len();
+        out.resize(count, 0);
+        let (base, out) = (&probes.base[..count], &mut out[..count]);
+        let (errors, rests, reciprocals) = (&probes.error[..count], &probes.rest[..count], &probes.reciprocal[..count]);
+        for p in 0..count {
+            let needed = threshold - base[p] - error * errors[p] - rest * rests[p];
+            // A negative need is met first by the smallest scale.
+            let reciprocal = if needed > 0.0 { of_max } else { of_min };
+            out[p] = -round_down(needed * reciprocal * reciprocals[p]);
+        }
+    }
+}
+
+/// [`Starts`] for one probe on the 4-bit plane, not negated.
 #[inline]
 fn limit4(terms: &Terms, tile: &Summary, threshold: f64) -> i32 {
     let needed = threshold
@@ -285,15 +307,17 @@ pub(super) fn survivors_narrow(
     let last = plane.shape.steps - 1;
     let (step, confirm) = (step.min(last), confirm.min(last));
     let (prefix, confirmed) = (plane.shape.prefix(step), plane.shape.prefix(confirm));
+    let columns = &probes.columns[step];
     let mut out: TileSums = [[0; ROWS]; PROBES];
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
         let (codes, all_codes) = (plane.codes8(tile, step), plane.codes8(tile, confirm));
         let filled = plane.filled(tile);
         let first = scratch.survivors.len();
-        for (group, six) in probes.sixes[step].iter().enumerate() {
-            let starts = starts(six, summary, threshold);
-            if !tile_i8_narrow(isa, codes, probes.group(group, prefix), &starts, &six.sums, &mut out) {
+        vectorize(isa, Starts { probes: columns, tile: summary, threshold, out: &mut scratch.starts });
+        let groups = scratch.starts.as_chunks::<PROBES>().0.iter().zip(columns.sums.as_chunks::<PROBES>().0);
+        for (group, (starts, sums)) in groups.enumerate() {
+            if !tile_i8_narrow(isa, codes, probes.group(group, prefix), starts, sums, &mut out) {
                 continue;
             }
             scratch.tiles_touched += 1;
@@ -348,16 +372,17 @@ pub(super) fn survivors8(
     let threshold = f64::from(threshold);
     let step = step.min(plane.shape.steps - 1);
     let prefix = plane.shape.prefix(step);
-    let (terms, sixes) = (&batch.wide.terms[step], &batch.wide.sixes[step]);
+    let (terms, columns) = (&batch.wide.terms[step], &batch.wide.columns[step]);
     let mut out: TileSums = [[0; ROWS]; PROBES];
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
         let codes = plane.codes8(tile, step);
         let filled = plane.filled(tile);
         let first = scratch.survivors.len();
-        for (group, six) in sixes.iter().enumerate() {
-            let starts = starts(six, summary, threshold);
-            if !tile_i8(isa, codes, batch.wide.group(group, prefix), &starts, &six.sums, &mut out) {
+        vectorize(isa, Starts { probes: columns, tile: summary, threshold, out: &mut scratch.starts });
+        let groups = scratch.starts.as_chunks::<PROBES>().0.iter().zip(columns.sums.as_chunks::<PROBES>().0);
+        for (group, (starts, sums)) in groups.enumerate() {
+            if !tile_i8(isa, codes, batch.wide.group(group, prefix), starts, sums, &mut out) {
                 continue;
             }
             scratch.tiles_touched += 1;

@@ -8,10 +8,10 @@
 use super::FaceError;
 use super::basis::Basis;
 use super::layout::{AlignedBytes, FaceBlock, Payload, STEP, Shape, Summary, ceil_bf16, ceil_f32, widen};
-use crate::kernel::Isa;
 use crate::kernel::dot_f32::{PANEL, ROTATED, rotate};
 use crate::kernel::dot_i4::CHUNK;
-use crate::kernel::dot_i8::{NARROW, ROWS, TILE_STEP};
+use crate::kernel::dot_i8::{NARROW_DIMENSIONS, NARROW_LANES, NARROW_SUM, ROWS, TILE_STEP};
+use crate::kernel::{Isa, Vectorized, vectorize};
 
 /// The three payloads of a block's face entries, each a multiple of 64 bytes.
 #[derive(Clone, Debug)]
@@ -200,7 +200,7 @@ pub(super) struct Quantised {
 const UP: f64 = 1.0 + 1e-12;
 
 /// Adding and taking away 1.5 x 2^52 rounds to the nearest integer, ties to even; baseline SSE2 has no instruction.
-const ROUNDER: f64 = 6_755_399_441_055_744.0;
+pub(super) const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
 impl Quantised {
     pub(super) fn new(padded: usize) -> Self {
@@ -216,37 +216,24 @@ impl Quantised {
 
     /// `row ~ scale x codes`. Components that the scale can't hold are cut, and counted in the error.
     pub(super) fn int8(&mut self, row: &[f64], scale: f32) {
-        self.integers(row, scale, 127.0);
-    }
-
-    /// [`Quantised::int8`] with codes within [`NARROW`] and the scale, of four, that leaves the least error in the first
-    /// half of the dimensions: the largest components are better cut than all others blurred.
-    pub(super) fn narrow(&mut self, row: &[f64]) {
-        let most = f64::from(NARROW);
-        let largest = row.iter().fold(0f64, |most, v| most.max(v.abs()));
-        let half = &row[..(row.len() / 2).next_multiple_of(8)];
-        let error = |scale: f64| {
-            let inverse = 1.0 / scale;
-            sum_squares(&self.codes, half, |_, v| v - scale * ((v * inverse).clamp(-most, most) + ROUNDER - ROUNDER))
-        };
-        let mut best = (f64::INFINITY, f32::MIN_POSITIVE);
-        for clip in [1.0, 0.8, 0.65, 0.5] {
-            let scale = ceil_f32(largest * clip / most).max(f32::MIN_POSITIVE);
-            let error = error(f64::from(scale));
-            if error < best.0 {
-                best = (error, scale);
-            }
+        let inverse = 1.0 / f64::from(scale);
+        for (code, &v) in self.codes.iter_mut().zip(row) {
+            *code = ((v * inverse).clamp(-127.0, 127.0) + ROUNDER - ROUNDER) as i32 as i8;
         }
-        self.integers(row, best.1, most);
+        self.measure(row, scale);
     }
 
-    fn integers(&mut self, row: &[f64], scale: f32, most: f64) {
+    /// [`Quantised::int8`] with codes that are narrow ([`NARROW_SUM`]) and the scale, of four, that leaves the least error
+    /// in the first half of the dimensions: some lanes are better cut than all codes blurred.
+    pub(super) fn narrow(&mut self, isa: Isa, row: &[f64]) {
+        vectorize(isa, NarrowCodes { quantised: self, row });
+    }
+
+    /// What the codes leave out of `row`.
+    #[inline(always)]
+    fn measure(&mut self, row: &[f64], scale: f32) {
         self.scale = scale;
         let scale = f64::from(scale);
-        let inverse = 1.0 / scale;
-        for (code, &v) in self.codes.iter_mut().zip(row) {
-            *code = ((v * inverse).clamp(-most, most) + ROUNDER - ROUNDER) as i32 as i8;
-        }
         let (mut error, mut code_norm) = (0f64, 0f64);
         for (step, (codes, row)) in self.codes.chunks(STEP).zip(row.chunks(STEP)).enumerate() {
             error += sum_squares(codes, row, |c, v| v - scale * f64::from(c));
@@ -276,6 +263,7 @@ impl Quantised {
         self.finish_rests(row);
     }
 
+    #[inline(always)]
     fn finish_rests(&mut self, row: &[f64]) {
         let mut rest = 0f64;
         for (step, part) in row.chunks(STEP).enumerate().rev() {
@@ -283,6 +271,75 @@ impl Quantised {
             rest += sum_squares(&self.codes, part, |_, v| v);
         }
     }
+}
+
+/// [`Quantised::narrow`].
+struct NarrowCodes<'a> {
+    quantised: &'a mut Quantised,
+    row: &'a [f64],
+}
+
+impl Vectorized for NarrowCodes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { quantised, row } = self;
+        let half = &row[..(row.len() / 2).next_multiple_of(NARROW_DIMENSIONS).min(row.len())];
+        let fullest = half.chunks(NARROW_DIMENSIONS).fold(0f64, |most, part| {
+            let (above, below) = lane_sums(part);
+            most.max(above[0]).max(above[1]).max(-below[0]).max(-below[1])
+        });
+        let mut best = (f64::INFINITY, f32::MIN_POSITIVE);
+        for clip in [1.04, 0.9, 0.78, 0.66] {
+            let scale = ceil_f32(fullest * clip / f64::from(NARROW_SUM)).max(f32::MIN_POSITIVE);
+            narrow_codes(&mut quantised.codes, half, scale);
+            let error = sum_squares(&quantised.codes, half, |c, v| v - f64::from(scale) * f64::from(c));
+            if error < best.0 {
+                best = (error, scale);
+            }
+        }
+        narrow_codes(&mut quantised.codes, row, best.1);
+        quantised.measure(row, best.1);
+    }
+}
+
+/// Codes of `row`, which may be its first dimensions only.
+#[inline(always)]
+fn narrow_codes(codes: &mut [i8], row: &[f64], scale: f32) {
+    let inverse = 1.0 / f64::from(scale);
+    for (codes, row) in codes.chunks_mut(NARROW_DIMENSIONS).zip(row.chunks(NARROW_DIMENSIONS)) {
+        let mut whole = [0i32; NARROW_DIMENSIONS];
+        for (code, &v) in whole.iter_mut().zip(row) {
+            *code = ((v * inverse).clamp(-127.0, 127.0) + ROUNDER).to_bits() as i32;
+        }
+        let (above, below) = lane_sums(&whole);
+        if above.iter().any(|&sum| sum > NARROW_SUM) || below.iter().any(|&sum| sum < -NARROW_SUM) {
+            // Towards zero: what is left of a side adds up to no more than it may.
+            for (code, lane) in whole.iter_mut().zip(NARROW_LANES.into_iter().cycle()) {
+                let side = if *code > 0 { above[lane] } else { -below[lane] };
+                *code = *code * NARROW_SUM / side.max(NARROW_SUM);
+            }
+        }
+        for (code, whole) in codes.iter_mut().zip(whole) {
+            *code = whole as i8;
+        }
+    }
+}
+
+/// The sums of what is positive and of what is negative, in both lanes of up to [`NARROW_DIMENSIONS`].
+#[inline(always)]
+fn lane_sums<T: Copy + Default + PartialOrd + std::ops::Add<Output = T>>(values: &[T]) -> ([T; 2], [T; 2]) {
+    let zero = T::default();
+    let (mut above, mut below) = ([zero; 4], [zero; 4]);
+    for four in values.as_chunks::<4>().0 {
+        for d in 0..4 {
+            above[d] = above[d] + if four[d] > zero { four[d] } else { zero };
+            below[d] = below[d] + if four[d] < zero { four[d] } else { zero };
+        }
+    }
+    // As NARROW_LANES says.
+    ([above[0] + above[1], above[2] + above[3]], [below[0] + below[1], below[2] + below[3]])
 }
 
 /// Squares of `f(code, value)` summed in eight lanes, which the compiler makes vectors of.

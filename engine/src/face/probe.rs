@@ -77,7 +77,7 @@ impl FaceProbe {
         let terms8 = terms_of(&q, reach, slack);
         let codes8 = std::mem::replace(&mut q.codes, vec![0; basis.padded()]);
         let narrow = narrow_pays(isa).then(|| {
-            q.narrow(row);
+            q.narrow(isa, row);
             let terms = terms_of(&q, reach, slack);
             (std::mem::replace(&mut q.codes, vec![0; basis.padded()]), terms)
         });
@@ -150,26 +150,36 @@ fn prefix_sums(codes: &[i8]) -> Vec<i32> {
         .collect()
 }
 
-/// What the first filter needs of six probes, lane by lane, so that the compiler makes vectors of it. Lanes without a
-/// probe hold a base that no threshold comes near.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Six {
-    pub base: [f64; PROBES],
-    pub error: [f64; PROBES],
-    pub rest: [f64; PROBES],
+/// What the first filter needs of the probes of a batch, figure by figure, so that the compiler makes vectors of it. Lanes
+/// without a probe hold a base that no threshold comes near.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    pub base: Vec<f64>,
+    pub error: Vec<f64>,
+    pub rest: Vec<f64>,
     /// 1 / scale.
-    pub reciprocal: [f64; PROBES],
-    pub sums: [i32; PROBES],
+    pub reciprocal: Vec<f64>,
+    pub sums: Vec<i32>,
 }
 
-impl Six {
-    const EMPTY: Self = Self {
-        base: [-1e9; PROBES],
-        error: [0.0; PROBES],
-        rest: [0.0; PROBES],
-        reciprocal: [1e9; PROBES],
-        sums: [0; PROBES],
-    };
+impl Columns {
+    /// Room for six probes more.
+    fn grow(&mut self) {
+        let length = self.base.len() + PROBES;
+        self.base.resize(length, -1e9);
+        self.error.resize(length, 0.0);
+        self.rest.resize(length, 0.0);
+        self.reciprocal.resize(length, 1e9);
+        self.sums.resize(length, 0);
+    }
+
+    fn set(&mut self, probe: usize, terms: &Terms) {
+        self.base[probe] = terms.base;
+        self.error[probe] = terms.error;
+        self.rest[probe] = terms.rest;
+        self.reciprocal[probe] = 1.0 / terms.scale;
+        self.sums[probe] = terms.sum;
+    }
 }
 
 /// Probes' codes of one width, packed for the kernel, and what the filters need.
@@ -180,14 +190,15 @@ pub(super) struct Packed {
     codes: Vec<i8>,
     /// Step by step, then probe by probe.
     pub(super) terms: Vec<Vec<Terms>>,
-    /// The same for the first filter, in groups of six; see [`Six`].
-    pub(super) sixes: Vec<Vec<Six>>,
+    /// The same for the first filter, up to whole groups of six.
+    pub(super) columns: Vec<Columns>,
 }
 
 impl Packed {
     fn empty(padded: usize) -> Self {
         let steps = padded.div_ceil(STEP);
-        Self { padded, count: 0, codes: Vec::new(), terms: vec![Vec::new(); steps], sixes: vec![Vec::new(); steps] }
+        let columns = vec![Columns::default(); steps];
+        Self { padded, count: 0, codes: Vec::new(), terms: vec![Vec::new(); steps], columns }
     }
 
     fn push(&mut self, codes: &[i8], terms: &[Terms]) {
@@ -200,18 +211,12 @@ impl Packed {
         for (part, four) in group.chunks_exact_mut(GROUP_STEP).zip(codes.as_chunks::<4>().0) {
             part[p * 4..p * 4 + 4].copy_from_slice(four);
         }
-        for ((all, sixes), &terms) in self.terms.iter_mut().zip(&mut self.sixes).zip(terms) {
+        for ((all, columns), &terms) in self.terms.iter_mut().zip(&mut self.columns).zip(terms) {
             all.push(terms);
             if p == 0 {
-                sixes.push(Six::EMPTY);
+                columns.grow();
             }
-            if let Some(six) = sixes.last_mut() {
-                six.base[p] = terms.base;
-                six.error[p] = terms.error;
-                six.rest[p] = terms.rest;
-                six.reciprocal[p] = 1.0 / terms.scale;
-                six.sums[p] = terms.sum;
-            }
+            columns.set(self.count, &terms);
         }
         self.count += 1;
     }
@@ -294,7 +299,7 @@ impl<'a> ProbeBatch<'a> {
                     for (value, &code) in row.iter_mut().zip(&codes) {
                         *value = scale * f64::from(code);
                     }
-                    narrow.narrow(&row);
+                    narrow.narrow(isa, &row);
                     for (step, error) in narrow.errors.iter_mut().enumerate() {
                         let figures = block.plane8.figures(entry, step);
                         // What the stored codes leave out, and what the narrow ones leave out of those.

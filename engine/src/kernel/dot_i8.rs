@@ -46,9 +46,35 @@ pub const GROUP_STEP: usize = PROBES * 4;
 /// Most dimensions: beyond, a sum could leave 24 bits and a float could not hold it exactly.
 pub const DIMENSION_MAX: usize = 1024;
 
-/// Codes of a narrow probe stay within `-NARROW..=NARROW`: then AVX2 adds the products of sixteen dimensions in 16 bits
-/// (255 x 16 x 2 x 4 = 32,640) before it widens, and takes less than half the time.
-pub const NARROW: i8 = 16;
+/// Dimensions whose products AVX2 adds in 16 bits before it widens: half of them in each of two lanes, two by two.
+pub const NARROW_DIMENSIONS: usize = 32;
+/// The lane of each four dimensions.
+pub const NARROW_LANES: [usize; 4] = [0, 0, 1, 1];
+/// A probe is *narrow* when in each lane of each 32 dimensions its positive codes add up to at most this, and its
+/// negative ones to at least its negative: references' bytes are not negative, so no sum of some of a lane's products
+/// leaves -255 x 128..=255 x 128, which 16 bits hold. The kernel then takes less than half the time.
+pub const NARROW_SUM: i32 = 128;
+
+/// Whether codes in their own order are those of a narrow probe.
+pub fn is_narrow(codes: &[i8]) -> bool {
+    codes.chunks(NARROW_DIMENSIONS).all(|codes| {
+        let (mut above, mut below) = ([0; 2], [0; 2]);
+        for (&code, lane) in codes.iter().zip(NARROW_LANES.into_iter().cycle()) {
+            above[lane] += i32::from(code).max(0);
+            below[lane] += i32::from(code).min(0);
+        }
+        above.iter().all(|&sum| sum <= NARROW_SUM) && below.iter().all(|&sum| sum >= -NARROW_SUM)
+    })
+}
+
+/// [`is_narrow`] of all six probes of a group as packed.
+fn are_narrow(probes: &[i8]) -> bool {
+    (0..PROBES).all(|p| {
+        let codes = probes.chunks_exact(GROUP_STEP).flat_map(|group| group[p * 4..p * 4 + 4].iter().copied());
+        is_narrow(&codes.collect::<Vec<_>>())
+    })
+}
+
 /// References that [`eight_i8`] takes at once.
 pub const EIGHT: usize = 8;
 
@@ -95,8 +121,8 @@ pub fn tile_i8(
     }
 }
 
-/// [`tile_i8`] for probes whose codes stay within [`NARROW`]; the sums are the caller's to keep (a wider code makes them
-/// wrong on AVX2, nothing worse).
+/// [`tile_i8`] for narrow probes ([`NARROW_SUM`]), which the caller answers for: others make the sums wrong on AVX2,
+/// nothing worse.
 ///
 /// # Panics
 /// As [`tile_i8`].
@@ -108,7 +134,7 @@ pub fn tile_i8_narrow(
     sums: &[i32; PROBES],
     out: &mut TileSums,
 ) -> bool {
-    debug_assert!(probes.iter().all(|q| (-NARROW..=NARROW).contains(q)), "narrow codes");
+    debug_assert!(are_narrow(probes), "narrow codes");
     match isa.level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
@@ -224,7 +250,23 @@ mod tests {
         }
     }
 
-    /// As [`holds`], and eight by eight.
+    /// As many of the codes, from the first, as the lanes hold.
+    fn filled(probes: &[i8]) -> Vec<i8> {
+        let mut codes = vec![0; probes.len()];
+        for (codes, probes) in codes.chunks_mut(8 * GROUP_STEP).zip(probes.chunks(8 * GROUP_STEP)) {
+            let mut room = [[(NARROW_SUM, -NARROW_SUM); 2]; PROBES];
+            for (at, (code, &probe)) in codes.iter_mut().zip(probes).enumerate() {
+                let (above, below) = &mut room[at % GROUP_STEP / 4][NARROW_LANES[at % 4]];
+                let side = if probe > 0 { above } else { below };
+                let kept = i32::from(probe).clamp((*side).min(0), (*side).max(0));
+                *side -= kept;
+                *code = kept as i8;
+            }
+        }
+        codes
+    }
+
+    /// As [`holds`], for narrow probes.
     fn holds_narrow(rows: &[u8], probes: &[i8], start: [i32; PROBES]) {
         let expected = oracle(rows, probes, &start);
         let any = expected.iter().flatten().any(|&sum| sum >= 0);
@@ -261,8 +303,10 @@ mod tests {
             let (rows, probes) = (&seed[..steps * TILE_STEP], &probe_seed[..steps * GROUP_STEP]);
             holds(rows, probes, start);
             holds_in_eights(rows, probes);
-            let narrow: Vec<i8> = probes.iter().map(|q| (i32::from(*q).rem_euclid(33) - 16) as i8).collect();
+            // A lane's sixteen codes of 8 at most, and then as full as it may be, whatever the codes.
+            let narrow: Vec<i8> = probes.iter().map(|q| (i32::from(*q).rem_euclid(17) - 8) as i8).collect();
             holds_narrow(rows, &narrow, start.map(|s| s / 8));
+            holds_narrow(rows, &filled(probes), start.map(|s| s / 8));
         }
     }
 
@@ -282,17 +326,41 @@ mod tests {
 
     #[test]
     fn extreme_narrow_codes_do_not_overflow_sixteen_bits() {
-        for steps in [1, 2, 3, 4, 5, 6, 7, 8, DIMENSION_MAX / 4] {
+        for steps in [1, 2, 3, 7, 8, 9, 15, 16, 17, DIMENSION_MAX / 4] {
             for row in [0u8, 1, 128, 255] {
-                for probe in [-NARROW, -1, 0, NARROW] {
-                    let (rows, probes) = (vec![row; steps * TILE_STEP], vec![probe; steps * GROUP_STEP]);
+                let rows = vec![row; steps * TILE_STEP];
+                // Sixteen of 8, and one of 127 with one of 1: both add up to the most.
+                for probe in [-128i8, -127, -8, -1, 0, 1, 8, 127] {
+                    let probes = filled(&vec![probe; steps * GROUP_STEP]);
                     holds_narrow(&rows, &probes, [0, 1, -1, 5, 1 << 22, -(1 << 22)]);
                     holds_in_eights(&rows, &probes);
                 }
+                // Full on both sides, with signs in turn.
+                let turns: Vec<i8> = (0..steps * GROUP_STEP).map(|at| if at % 2 == 0 { 127 } else { -127 }).collect();
+                holds_narrow(&rows, &filled(&turns), [0, 1, -1, 5, 1 << 22, -(1 << 22)]);
             }
         }
         let (rows, probes) = (vec![255; DIMENSION_MAX * ROWS], vec![-128; DIMENSION_MAX * PROBES]);
         holds_in_eights(&rows, &probes);
+    }
+
+    #[test]
+    fn a_lane_filled_beyond_the_most_is_not_narrow() {
+        let mut codes = [0i8; 64];
+        for (at, code) in codes.iter_mut().enumerate().filter(|(at, _)| at % 4 < 2) {
+            *code = if at < 32 { 8 } else { -8 };
+        }
+        assert!(is_narrow(&codes));
+        for at in [0, 1, 29, 32, 61] {
+            let mut more = codes;
+            more[at] += if at < 32 { 1 } else { -1 };
+            assert!(!is_narrow(&more), "{at}");
+            // The other side and the other lane have room.
+            let mut other = codes;
+            other[at] = -other[at];
+            other[at ^ 2] = 127;
+            assert!(is_narrow(&other), "{at}");
+        }
     }
 
     #[test]

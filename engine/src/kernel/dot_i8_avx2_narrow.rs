@@ -1,8 +1,9 @@
 //! [`super::tile_i8_narrow`] and [`super::eight_i8`] with AVX2.
 //!
-//! With probe codes within -16..=16 one `vpmaddubsw` gives at most 255 x 16 x 2 = 8,160 in size, so that four of them add
-//! up in 16 bits (32,640) without saturating, and `vpmaddwd` widens once for sixteen dimensions: five multiplications
-//! where [`super::avx2`] needs eight, and no unpacking. Inline assembly, because compilers move some of the twelve
+//! In a lane of 32 dimensions a narrow probe's positive codes add up to 128 at most, and so do its negative ones: no
+//! sum of some of their products with bytes leaves -32,640..=32,640. So `vpmaddubsw` does not saturate, eight of them add
+//! up in 16 bits, and `vpmaddwd` widens once for 32 dimensions: nine multiplications where [`super::avx2`] needs sixteen,
+//! and no unpacking. Inline assembly, because compilers move some of the twelve
 //! accumulators to the stack and back in the loop (134 against 119 G products a second on one core of a Zen 3).
 #![allow(unsafe_code)]
 
@@ -132,8 +133,8 @@ unsafe fn part(
 ) -> bool {
     let steps = rows.len() / TILE_STEP;
     let found: u32;
-    // SAFETY: a round of the first loop reads 64 bytes at `row` + 0, 256, 512, 768 and 12 at `probe` + 0, 24, 48, 72 and moves
-    // on by 1,024 and 96, `steps / 4` times; one of the second 64 and 12, and moves on by 256 and 24, `steps % 4` times. With
+    // SAFETY: a round of the first loop reads 64 bytes at `row` + 0, 256, ... 1,792 and 12 at `probe` + 0, 24, ... 168 and moves
+    // on by 2,048 and 192, `steps / 8` times; one of the second 64 and 12, and moves on by 256 and 24, `steps % 8` times. With
     // `row * 4 + 64 <= 256` and `first * 4 + 12 <= 24` all reads stay in the two slices. `start` is read for three from
     // `first`. Stores are 64 bytes at lanes `first`, `first + 1`, `first + 2` of `out` (256 bytes each), from element
     // `row <= 48`. `ONES` is 32 bytes, aligned to 32. Every register written is declared; no stack is used.
@@ -145,7 +146,7 @@ unsafe fn part(
             "vmovdqa ymm1, ymm0",
             "vmovdqa ymm3, ymm2",
             "vmovdqa ymm5, ymm4",
-            "test {fours}, {fours}",
+            "test {eights}, {eights}",
             "jz 3f",
             ".p2align 5",
             "2:",
@@ -153,10 +154,14 @@ unsafe fn part(
             next!("256", "24"),
             next!("512", "48"),
             next!("768", "72"),
-            "add {row}, 1024",
-            "add {probe}, 96",
+            next!("1024", "96"),
+            next!("1280", "120"),
+            next!("1536", "144"),
+            next!("1792", "168"),
+            "add {row}, 2048",
+            "add {probe}, 192",
             widen!(),
-            "dec {fours}",
+            "dec {eights}",
             "jnz 2b",
             "3:",
             "test {ones_left}, {ones_left}",
@@ -185,8 +190,8 @@ unsafe fn part(
             start = in(reg) start.as_ptr().add(first),
             row = inout(reg) rows.as_ptr().add(row * 4) => _,
             probe = inout(reg) probes.as_ptr().add(first * 4) => _,
-            fours = inout(reg) steps / 4 => _,
-            ones_left = inout(reg) steps % 4 => _,
+            eights = inout(reg) steps / 8 => _,
+            ones_left = inout(reg) steps % 8 => _,
             ones = in(reg) ONES.0.as_ptr(),
             out = in(reg) out.as_mut_ptr().cast::<i32>().add(first * ROWS + row),
             found = out(reg) found,
