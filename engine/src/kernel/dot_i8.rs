@@ -143,7 +143,7 @@ pub fn tile_i8_narrow(
                 rows.len() == steps * TILE_STEP && probes.len() == steps * GROUP_STEP && steps * 4 <= DIMENSION_MAX,
                 "a tile and a probe group of the same dimensions"
             );
-            avx2_narrow::tile(rows, probes, &biased(start, sums), out)
+            avx2_narrow::tile(rows, probes, start, sums, out)
         }
         _ => tile_i8(isa, rows, probes, start, sums, out),
     }
@@ -182,7 +182,7 @@ fn eight_portable(rows: &[u8], probes: &[i8], first: usize, p: usize) -> [i32; E
 
 /// The start for kernels that multiply the biased references.
 #[cfg(target_arch = "x86_64")]
-#[inline]
+#[inline(always)]
 fn biased(start: &[i32; PROBES], sums: &[i32; PROBES]) -> [i32; PROBES] {
     std::array::from_fn(|p| start[p] - 128 * sums[p])
 }

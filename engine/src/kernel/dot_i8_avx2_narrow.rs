@@ -18,17 +18,41 @@ const SHARED: usize = 3;
 struct Ones([i16; 16]);
 static ONES: Ones = Ones([1; 16]);
 
-/// `start` counts the references' bias. The caller has checked the lengths and that the CPU has the features.
-pub(super) fn tile(rows: &[u8], probes: &[i8], start: &[i32; PROBES], out: &mut TileSums) -> bool {
+/// The caller has checked the lengths and that the CPU has the features.
+pub(super) fn tile(
+    rows: &[u8],
+    probes: &[i8],
+    start: &[i32; PROBES],
+    sums: &[i32; PROBES],
+    out: &mut TileSums,
+) -> bool {
     debug_assert_eq!(rows.len() / TILE_STEP * GROUP_STEP, probes.len());
+    // SAFETY: `Level::Avx2` is only had when the CPU has AVX2 (`Isa::available`); `tile_i8_narrow` has asserted the lengths.
+    unsafe { tile_avx2(rows, probes, start, sums, out) }
+}
+
+/// # Safety
+/// - The CPU has AVX2.
+/// - `rows` holds n x 256 bytes and `probes` n x 24.
+#[target_feature(enable = "avx2")]
+unsafe fn tile_avx2(
+    rows: &[u8],
+    probes: &[i8],
+    start: &[i32; PROBES],
+    sums: &[i32; PROBES],
+    out: &mut TileSums,
+) -> bool {
+    let start = super::biased(start, sums);
     let mut found = false;
     for first in (0..PROBES).step_by(SHARED) {
         for row in (0..ROWS).step_by(16) {
-            // SAFETY: `Level::Avx2` is only had when the CPU has AVX2 (`Isa::available`); `tile_i8_narrow` has asserted the
-            // lengths; `first + 3 <= 6` and `row + 16 <= 64` by the loops.
-            found |= unsafe { part(rows, probes, start, out, first, row) };
+            // SAFETY: as above; `first + 3 <= 6` and `row + 16 <= 64` by the loops.
+            found |= unsafe { part(rows, probes, &start, out, first, row) };
         }
     }
+    // The compiler does not see that assembly leaves the registers' upper halves set, which would make every SSE
+    // instruction that follows wait for them.
+    _mm256_zeroupper();
     found
 }
 
@@ -122,6 +146,7 @@ macro_rules! widen {
 /// # Safety
 /// - The CPU has AVX2.
 /// - `rows` holds n x 256 bytes and `probes` n x 24; `first + 3 <= 6`, `row + 16 <= 64`.
+#[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn part(
     rows: &[u8],
