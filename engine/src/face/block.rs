@@ -10,6 +10,7 @@ use super::encode::ROUNDER;
 use super::layout::{FaceBlock, Plane, STEP, Summary};
 use super::probe::{Columns, FaceProbe, Packed, ProbeBatch, Terms};
 use super::{FaceError, cosine};
+use crate::kernel::dot_i4::CHUNK;
 use crate::kernel::dot_i8::{EIGHT, PROBES, ROWS, TileSums, eight_i8, tile_i8, tile_i8_narrow};
 use crate::kernel::{Isa, Vectorized, dot_f32, dot_i4, prefetch, prefetch_far, vectorize};
 
@@ -408,6 +409,9 @@ pub(super) fn survivors8(
     }
 }
 
+/// Tiles that a single probe meets chunk by chunk, in the order of the bytes; their sums stay in the first-level cache.
+const TILES: usize = 8;
+
 /// Filters 1 and 2 in 4 bits: leaves `(entry, 0)`, sorted, in the scratch.
 pub(super) fn survivors4(
     isa: Isa,
@@ -425,25 +429,39 @@ pub(super) fn survivors4(
     let threshold = f64::from(threshold);
     let step = step.min(plane.shape.steps - 1);
     let terms = &probe.terms4[step];
-    let probe_codes = &probe.codes4[..(step + 1) * STEP];
-    let codes = plane.codes4(step);
+    let (codes, steps) = (plane.codes4(step), step + 1);
     let ahead = next.map_or(&[][..], |next| next.codes4(step.min(next.shape.steps.saturating_sub(1))));
-    let share = ahead.len().div_ceil(plane.shape.tiles).next_multiple_of(64);
-    let mut out = [0i32; ROWS];
-    for tile in 0..plane.shape.tiles {
-        let summary = plane.summary(tile, step);
-        // The codes stand for odd numbers: product = 2 sum - 15 sum of the probe's codes >= limit.
-        let limit = limit4(terms, summary, threshold);
-        let start = -(limit + 15 * terms.sum).div_euclid(2);
-        let ahead = ahead.get(tile * share..ahead.len().min((tile + 1) * share)).unwrap_or(&[]);
-        if !dot_i4::tile_i4(isa, codes, tile, ahead, probe_codes, start, &mut out) {
-            continue;
+    let tiles = plane.shape.tiles;
+    let mut sums = [[0; ROWS]; TILES];
+    let mut starts = [0; TILES];
+    for first in (0..tiles).step_by(TILES) {
+        let count = TILES.min(tiles - first);
+        let (sums, starts) = (&mut sums[..count], &mut starts[..count]);
+        for (t, (start, sums)) in starts.iter_mut().zip(sums.iter_mut()).enumerate() {
+            // The codes stand for odd numbers: product = 2 sum - 15 sum of the probe's codes >= limit.
+            let limit = limit4(terms, plane.summary(first + t, step), threshold);
+            *start = -(limit + 15 * terms.sum).div_euclid(2);
+            sums.fill(*start);
         }
-        scratch.tiles_touched += 1;
-        for (r, &sum) in out.iter().enumerate().take(plane.filled(tile)) {
-            let entry = tile * ROWS + r;
-            if sum >= 0 && may_reach(terms, plane, entry, step, 2 * (sum - start) - 15 * terms.sum, threshold) {
-                scratch.survivors.push((entry as u32, 0));
+        for (chunk, probe) in probe.codes4.as_chunks::<STEP>().0[..steps].iter().enumerate() {
+            let at = (chunk * tiles + first) * CHUNK;
+            let run = at..at + count * CHUNK;
+            // The next block is laid out alike but for the last of a gallery.
+            let ahead = ahead.get(run.clone()).unwrap_or(&[]);
+            dot_i4::add_i4(isa, &codes[run], ahead, probe, sums);
+        }
+        for (t, (sums, start)) in sums.iter().zip(starts).enumerate() {
+            // The sign bits' AND is clear where one of them is.
+            if sums.iter().fold(-1, |all, &sum| all & sum) < 0 {
+                continue;
+            }
+            scratch.tiles_touched += 1;
+            let tile = first + t;
+            for (r, &sum) in sums.iter().enumerate().take(plane.filled(tile)) {
+                let entry = tile * ROWS + r;
+                if sum >= 0 && may_reach(terms, plane, entry, step, 2 * (sum - *start) - 15 * terms.sum, threshold) {
+                    scratch.survivors.push((entry as u32, 0));
+                }
             }
         }
     }

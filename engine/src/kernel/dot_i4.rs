@@ -3,17 +3,15 @@
 //! The contract, which every path meets with the same integers:
 //!
 //! ```text
-//! out[r] = start + sum over k of rows[k][r] * probe[k]        rows[k][r] in 0..=15
+//! sums[tile][r] += sum over k of rows[tile][k][r] * probe[k]        rows in 0..=15, k in 0..64
 //! ```
 //!
-//! The answer is whether any of the 64 is at or above 0; only then is `out` meaningful.
-//!
-//! # Layout
+//! //! # Layout
 //! Eight dimensions of one reference make a 32-bit lane: the low nibbles hold the first four, the high nibbles the
 //! next four. 64 lanes make 256 bytes, eight of those a *chunk*: one tile's codes of 64 dimensions. The chunks of all
 //! tiles for the first 64 dimensions come first, then those for the next: a prefix of the dimensions of a whole block
 //! is one run of bytes. A search reads 256 bytes a reference at 512 dimensions, less with a prefix, and is bound by
-//! memory.
+//! memory: so a call takes a run of tiles' chunks in the order in which they lie, and the sums stay with the caller.
 // Lanes of several arrays share an index.
 #![allow(clippy::needless_range_loop)]
 
@@ -33,73 +31,41 @@ pub const CHUNK_DIMENSIONS: usize = 64;
 /// Bytes of a chunk: one tile, 64 dimensions.
 pub const CHUNK: usize = TILE_STEP * CHUNK_DIMENSIONS / 8;
 
-/// One tile of a block against one probe; see the module for the contract. `block` holds the chunks of all its tiles
-/// for the probe's dimensions; `start` stays within `-2^30..=2^30`.
+/// Adds what 64 dimensions of a run of tiles contribute; see the module for the contract. `codes` holds a chunk for each
+/// tile of `sums`. Sums may be anything that does not overflow: a call adds at most 64 x 15 x 128.
 ///
-/// `ahead` are bytes that later calls will read, or nothing: the second-level cache is asked for them.
+/// `ahead` are bytes that a later call will read, as many at most as `codes`, or nothing: the cache is asked for them.
 ///
 /// # Panics
-/// Lengths that don't belong together, or more than [`DIMENSION_MAX`] dimensions.
-pub fn tile_i4(
-    isa: Isa,
-    block: &[u8],
-    tile: usize,
-    ahead: &[u8],
-    probe: &[i8],
-    start: i32,
-    out: &mut [i32; ROWS],
-) -> bool {
-    let steps = probe.len() / CHUNK_DIMENSIONS;
-    let tiles = block.len() / CHUNK / steps.max(1);
-    assert!(
-        probe.len() == steps * CHUNK_DIMENSIONS
-            && probe.len() <= DIMENSION_MAX
-            && block.len() == steps * tiles * CHUNK
-            && (tile < tiles || steps == 0),
-        "a tile and a probe of the same dimensions"
-    );
-    let chunks = Chunks { block, tile, tiles };
-    match isa.level() {
-        Level::Portable => portable(chunks, probe, start, out),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => x86::tile_avx2(chunks, ahead, probe, start, out),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => x86::tile_avx512(chunks, ahead, probe, start, out),
-        // The compiler makes NEON of the plain loop; memory is the limit.
-        #[cfg(target_arch = "aarch64")]
-        Level::Neon => portable(chunks, probe, start, out),
-    }
-}
-
-/// One tile's chunks within a block's.
-#[derive(Clone, Copy)]
-struct Chunks<'a> {
-    block: &'a [u8],
-    tile: usize,
-    tiles: usize,
-}
-
-impl<'a> Chunks<'a> {
-    #[inline(always)]
-    fn get(self, step: usize) -> &'a [u8; CHUNK] {
-        let at = (step * self.tiles + self.tile) * CHUNK;
-        self.block[at..].first_chunk().expect("tile_i4 has checked the lengths")
+/// When `codes` is not a chunk a tile.
+pub fn add_i4(isa: Isa, codes: &[u8], ahead: &[u8], probe: &[i8; CHUNK_DIMENSIONS], sums: &mut [[i32; ROWS]]) {
+    let chunks = codes.as_chunks::<CHUNK>().0;
+    assert!(codes.len() == sums.len() * CHUNK, "a chunk a tile");
+    for (tile, (chunk, sums)) in chunks.iter().zip(sums).enumerate() {
+        let ahead = ahead.get(tile * CHUNK..).and_then(|ahead| ahead.first_chunk());
+        match isa.level() {
+            Level::Portable => portable(chunk, probe, sums),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => x86::add_avx2(chunk, ahead, probe, sums),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => x86::add_avx512(chunk, ahead, probe, sums),
+            // The compiler makes NEON of the plain loop; memory is the limit.
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => portable(chunk, probe, sums),
+        }
     }
 }
 
 /// The plain loop, written so that any compiler can make vectors of it.
-fn portable(chunks: Chunks<'_>, probe: &[i8], start: i32, out: &mut [i32; ROWS]) -> bool {
-    out.fill(start);
-    let parts = probe.chunks_exact(8).enumerate();
-    for (tile, q) in parts.map(|(i, q)| (&chunks.get(i / 8)[i % 8 * TILE_STEP..][..TILE_STEP], q)) {
-        let q: [i32; 8] = std::array::from_fn(|d| i32::from(q[d]));
-        for (sum, codes) in out.iter_mut().zip(tile.chunks_exact(4)) {
+fn portable(chunk: &[u8; CHUNK], probe: &[i8; CHUNK_DIMENSIONS], sums: &mut [i32; ROWS]) {
+    for (codes, q) in chunk.as_chunks::<TILE_STEP>().0.iter().zip(probe.as_chunks::<8>().0) {
+        let q = q.map(i32::from);
+        for (sum, codes) in sums.iter_mut().zip(codes.as_chunks::<4>().0) {
             for d in 0..4 {
                 *sum += i32::from(codes[d] & 15) * q[d] + i32::from(codes[d] >> 4) * q[4 + d];
             }
         }
     }
-    out.iter().any(|&sum| sum >= 0)
 }
 
 #[cfg(test)]
@@ -121,17 +87,14 @@ mod tests {
     }
 
     fn holds(block: &[u8], tiles: usize, probe: &[i8], start: i32) {
-        for tile in 0..tiles {
-            let expected = oracle(block, tile, tiles, probe, start);
-            let any = expected.iter().any(|&sum| sum >= 0);
-            for isa in Isa::available() {
-                let mut out = [i32::MIN; ROWS];
-                let ahead = &block[..block.len() / 2];
-                assert_eq!(tile_i4(isa, block, tile, ahead, probe, start, &mut out), any, "{isa}: survivors");
-                if any {
-                    assert_eq!(out, expected, "{isa}");
-                }
+        let expected: Vec<_> = (0..tiles).map(|tile| oracle(block, tile, tiles, probe, start)).collect();
+        for isa in Isa::available() {
+            let mut sums = vec![[start; ROWS]; tiles];
+            let ahead = &block[..block.len() / 2];
+            for (codes, probe) in block.chunks(tiles * CHUNK).zip(probe.as_chunks().0) {
+                add_i4(isa, codes, &ahead[..ahead.len().min(codes.len())], probe, &mut sums);
             }
+            assert_eq!(sums, expected, "{isa}");
         }
     }
 
@@ -162,14 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn a_single_survivor_in_any_place_is_seen() {
-        for r in 0..ROWS {
-            let mut block = vec![0u8; 2 * CHUNK];
-            block[CHUNK + r * 4 + 2] = 0x30;
-            let mut probe = [0; 64];
-            probe[6] = 5;
-            holds(&block, 2, &probe, -15);
-            holds(&block, 2, &probe, -16);
-        }
+    #[should_panic(expected = "a chunk a tile")]
+    fn a_run_of_another_length_is_refused() {
+        let isa = Isa::available()[0];
+        add_i4(isa, &[0; CHUNK], &[], &[0; CHUNK_DIMENSIONS], &mut [[0; ROWS]; 2]);
     }
 }

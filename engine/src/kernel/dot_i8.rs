@@ -115,7 +115,7 @@ pub fn tile_i8(
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::tile(rows, probes, &biased(start, sums), out),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::tile(rows, probes, &biased(start, sums), out),
+        Level::Avx512 => avx512::tile(rows, probes, start, sums, out),
         #[cfg(target_arch = "aarch64")]
         Level::Neon => neon::tile(rows, probes, start, out),
     }

@@ -6,20 +6,34 @@
 
 use super::{PROBES, TILE_STEP, TileSums};
 use std::arch::asm;
+use std::arch::x86_64::_mm256_zeroupper;
 
-/// `start` counts the references' bias. The caller has checked the lengths and that the CPU has the features.
-pub(super) fn tile(rows: &[u8], probes: &[i8], start: &[i32; PROBES], out: &mut TileSums) -> bool {
+/// The caller has checked the lengths and that the CPU has the features.
+pub(super) fn tile(
+    rows: &[u8],
+    probes: &[i8],
+    start: &[i32; PROBES],
+    sums: &[i32; PROBES],
+    out: &mut TileSums,
+) -> bool {
     debug_assert_eq!(rows.len() / TILE_STEP * super::GROUP_STEP, probes.len());
     // SAFETY: `Level::Avx512` is only had when the CPU has AVX-512 F, BW, DQ, VL and VNNI (`Isa::available`); `tile_i8`
     // has asserted that `probes` holds a group step for each tile step of `rows`.
-    unsafe { tile_vnni(rows, probes, start, out) }
+    unsafe { tile_vnni(rows, probes, start, sums, out) }
 }
 
 /// # Safety
 /// - The CPU has AVX-512 F, DQ and VNNI.
 /// - `rows` holds n x 256 bytes and `probes` n x 24.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vnni")]
-unsafe fn tile_vnni(rows: &[u8], probes: &[i8], start: &[i32; PROBES], out: &mut TileSums) -> bool {
+unsafe fn tile_vnni(
+    rows: &[u8],
+    probes: &[i8],
+    start: &[i32; PROBES],
+    sums: &[i32; PROBES],
+    out: &mut TileSums,
+) -> bool {
+    let start = super::biased(start, sums);
     let steps = rows.len() / TILE_STEP;
     let found: u32;
     // SAFETY: each round reads 256 bytes at `row` and 24 at `probe` and moves both on, `steps` times, so all reads stay in
@@ -129,5 +143,8 @@ unsafe fn tile_vnni(rows: &[u8], probes: &[i8], start: &[i32; PROBES], out: &mut
             options(nostack),
         );
     }
+    // The compiler does not see that assembly leaves the registers' upper parts set, which would make every SSE
+    // instruction that follows wait for them.
+    _mm256_zeroupper();
     found != 0
 }
