@@ -2,7 +2,7 @@
 //!
 //! `face_search --references X.npy --probes Q.npy` or `face_search --rows 1000000 --decay 150`, with `--threshold 0.4`,
 //! `--threads N`, `--block 256`, `--repeats 5`, `--pairs ROWS` (all against all of the first rows), `--step N` (a fixed
-//! prefix instead of the measured one), `--only batch|single`, `--hits FILE` (probe, reference, cosine of every candidate) and `--write DIR`
+//! prefix instead of the measured one; `--confirm N`: the closer look of a single probe), `--only batch|single`, `--hits FILE` (probe, reference, cosine of every candidate) and `--write DIR`
 //! (writes the generated data and stops).
 
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use duynhat_benches::faces::{Gallery, embeddings, probes};
-use duynhat_engine::face::{Candidates, FaceError, FaceProbe, Plan, all_pairs, compare, search_blocks};
+use duynhat_engine::face::{Candidates, FaceError, FaceProbe, Passes, Plan, all_pairs, compare, search_blocks};
 use duynhat_engine::kernel::Isa;
 use ndarray::{Array2, ArrayView2};
 use ndarray_npy::{read_npy, write_npy};
@@ -135,7 +135,8 @@ fn measure(
     let mut plan = measured.last?;
     if let Some(step) = arguments.text("--step") {
         let step = step.parse()?;
-        plan = Plan { batch_step: step, narrow: None, single_step: Some(step) };
+        let confirm = arguments.number("--confirm", step)?;
+        plan = Plan { batch_step: step, narrow: None, single: Some(Passes { step, confirm }) };
     }
     println!(r#"{{"measure":"plan","plan":"{plan:?}","ms":{:.2}}}"#, measured.processor * 1e3);
 

@@ -7,12 +7,13 @@
 //! 3. the score itself, from the embeddings as given.
 
 use super::encode::ROUNDER;
-use super::layout::{FaceBlock, Plane, STEP, Summary};
-use super::probe::{Columns, FaceProbe, Packed, ProbeBatch, Terms};
+use super::layout::{FaceBlock, Plane, Summary};
+use super::probe::{Columns, Packed, ProbeBatch, Terms};
+use super::single::Pending;
 use super::{FaceError, cosine};
-use crate::kernel::dot_i4::CHUNK;
 use crate::kernel::dot_i8::{EIGHT, PROBES, ROWS, TileSums, eight_i8, tile_i8, tile_i8_narrow};
-use crate::kernel::{Isa, Vectorized, dot_f32, dot_i4, prefetch, prefetch_far, vectorize};
+use crate::kernel::signs::{Bits, reached};
+use crate::kernel::{Isa, Vectorized, dot_f32, prefetch, vectorize};
 
 /// A reference at or above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,8 +30,8 @@ pub struct Hit {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     survivors: Vec<(u32, u32)>,
-    /// `(block, entry)` of a run that passed the bounds and are not scored yet.
-    pending: Vec<(u32, u32)>,
+    /// What a single probe's search has not decided yet.
+    pub(super) pending: Pending,
     /// A tile's [`Starts`].
     starts: Vec<i32>,
     /// Eights of references that a narrow pass had to look at again.
@@ -54,17 +55,25 @@ impl Scratch {
 pub struct Depth {
     /// For probes in int8.
     pub step: usize,
-    /// A pass with narrow probes instead, where they were prepared (see [`crate::kernel::dot_i8::narrow_pays`]).
-    pub narrow: Option<Narrow>,
+    /// A pass with narrow probes instead, where they were prepared (see [`crate::kernel::dot_i8::narrow_pays`]); int8
+    /// confirms.
+    pub narrow: Option<Passes>,
 }
 
-/// A pass whose kernel is faster and whose bound is looser; what it leaves is looked at in int8.
+/// A pass over all entries, and a closer look at what it leaves, before the score itself. Steps as in [`Depth`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Narrow {
-    /// Step after which the narrow pass decides.
+pub struct Passes {
+    /// Step after which the first pass decides.
     pub step: usize,
-    /// Step after which int8 decides about what it left.
+    /// Step after which the closer look decides.
     pub confirm: usize,
+}
+
+/// One pass.
+impl From<usize> for Passes {
+    fn from(step: usize) -> Self {
+        Self { step, confirm: step }
+    }
 }
 
 impl From<usize> for Depth {
@@ -123,80 +132,7 @@ pub fn search_pair(
     Ok(())
 }
 
-/// Finds every entry of a block at or above `threshold` for one probe, from the 4-bit plane; appends to `hits` in
-/// ascending order of entries. `step` as in [`search_block`].
-///
-/// # Errors
-/// [`FaceError::OtherBasis`], [`FaceError::Threshold`].
-pub fn search_block_single(
-    isa: Isa,
-    probe: &FaceProbe,
-    block: &FaceBlock<'_>,
-    threshold: f32,
-    step: usize,
-    hits: &mut Vec<Hit>,
-    scratch: &mut Scratch,
-) -> Result<(), FaceError> {
-    search_run_single(isa, probe, std::slice::from_ref(block), threshold, step, scratch, |_, hit| hits.push(hit))
-}
-
-/// Survivors whose embeddings are on their way from memory together.
-const PENDING: usize = 48;
-
-/// [`search_block_single`] for a run of blocks: while one is searched, the next is on its way, and survivors are scored
-/// some dozens at a time, so that their embeddings, each far from the others, come together and not one by one. `found`
-/// gets the index of the block and the hit, in order.
-pub(super) fn search_run_single(
-    isa: Isa,
-    probe: &FaceProbe,
-    blocks: &[FaceBlock<'_>],
-    threshold: f32,
-    step: usize,
-    scratch: &mut Scratch,
-    mut found: impl FnMut(usize, Hit),
-) -> Result<(), FaceError> {
-    scratch.pending.clear();
-    for (b, block) in blocks.iter().enumerate() {
-        check(probe.basis() == block.basis, threshold)?;
-        look_at(isa, probe, block, blocks.get(b + 1), threshold, step, scratch);
-        for &(entry, _) in &scratch.survivors {
-            prefetch_far(bytemuck::cast_slice(block.originals.row(entry as usize)));
-            scratch.pending.push((b as u32, entry));
-        }
-        if scratch.pending.len() >= PENDING || b + 1 == blocks.len() {
-            scratch.rescored += scratch.pending.len() as u64;
-            for &(b, entry) in &scratch.pending {
-                let row = blocks[b as usize].originals.row(entry as usize);
-                let (dot, norm_sq) = dot_f32::products(isa, &probe.values, row);
-                let cosine = cosine(dot, probe.norm_sq, norm_sq);
-                if cosine >= threshold {
-                    found(b as usize, Hit { probe: 0, entry, cosine });
-                }
-            }
-            scratch.pending.clear();
-        }
-    }
-    Ok(())
-}
-
-/// Fills the survivors of one block, and asks for the next.
-fn look_at(
-    isa: Isa,
-    probe: &FaceProbe,
-    block: &FaceBlock<'_>,
-    next: Option<&FaceBlock<'_>>,
-    threshold: f32,
-    step: usize,
-    scratch: &mut Scratch,
-) {
-    if let Some(next) = next {
-        let step = step.min(next.plane4.shape.steps.saturating_sub(1));
-        next.plane4.figure_bytes(step).into_iter().for_each(prefetch_far);
-    }
-    survivors4(isa, probe, &block.plane4, next.map(|b| &b.plane4), threshold, step, scratch);
-}
-
-fn check(same_basis: bool, threshold: f32) -> Result<(), FaceError> {
+pub(super) fn check(same_basis: bool, threshold: f32) -> Result<(), FaceError> {
     if !same_basis {
         return Err(FaceError::OtherBasis);
     }
@@ -211,7 +147,7 @@ const NEVER: i32 = 1 << 29;
 
 /// Rounded down, with half a unit at least to spare for rounding in `f64`.
 #[inline(always)]
-fn round_down(limit: f64) -> i32 {
+pub(super) fn round_down(limit: f64) -> i32 {
     let (most, least) = (f64::from(NEVER), -f64::from(NEVER));
     // The comparisons' order makes NaN the lower bound: it would survive.
     let limit = if limit > least { limit } else { least };
@@ -249,21 +185,16 @@ impl Vectorized for Starts<'_> {
     }
 }
 
-/// [`Starts`] for one probe on the 4-bit plane, not negated.
-#[inline]
-fn limit4(terms: &Terms, tile: &Summary, threshold: f64) -> i32 {
-    let needed = threshold
-        - terms.base
-        - f64::from(tile.error_max) * terms.error
-        - f64::from(tile.rest_max) * terms.rest
-        - f64::from(tile.code_norm_max) * terms.code_error;
-    let scale = if needed > 0.0 { tile.scale_max } else { tile.scale_min };
-    round_down(needed / (f64::from(scale) * terms.scale))
-}
-
 /// Filter 2. Anything that is not a number survives.
 #[inline]
-fn may_reach(terms: &Terms, plane: &Plane<'_>, entry: usize, step: usize, product: i32, threshold: f64) -> bool {
+pub(super) fn may_reach(
+    terms: &Terms,
+    plane: &Plane<'_>,
+    entry: usize,
+    step: usize,
+    product: i32,
+    threshold: f64,
+) -> bool {
     let row = plane.figures(entry, step);
     let most = row.scale * terms.scale * f64::from(product)
         + row.error * terms.error
@@ -299,7 +230,7 @@ pub(super) fn survivors_narrow(
     probes: &Packed,
     plane: &Plane<'_>,
     threshold: f32,
-    Narrow { step, confirm }: Narrow,
+    Passes { step, confirm }: Passes,
     scratch: &mut Scratch,
     wanted: impl Fn(u32, u32) -> bool,
 ) {
@@ -313,7 +244,7 @@ pub(super) fn survivors_narrow(
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
         let (codes, all_codes) = (plane.codes8(tile, step), plane.codes8(tile, confirm));
-        let filled = plane.filled(tile);
+        let mask = plane.filled_mask(tile);
         let first = scratch.survivors.len();
         vectorize(isa, Starts { probes: columns, tile: summary, threshold, out: &mut scratch.starts });
         let groups = scratch.starts.as_chunks::<PROBES>().0.iter().zip(columns.sums.as_chunks::<PROBES>().0);
@@ -325,27 +256,25 @@ pub(super) fn survivors_narrow(
             for (p, lane) in out.iter().enumerate() {
                 let probe = group * PROBES + p;
                 let Some(terms) = probes.terms[step].get(probe) else { continue };
-                for (eight, sums) in lane.as_chunks::<EIGHT>().0.iter().enumerate() {
-                    // The sign bits' AND is clear where one of them is.
-                    if sums.iter().fold(-1, |all, &sum| all & sum) < 0 {
-                        continue;
+                let mut left = 0u64;
+                for r in Bits(reached(isa, lane) & mask) {
+                    let entry = tile * ROWS + r;
+                    if wanted(probe as u32, entry as u32)
+                        && may_reach(terms, plane, entry, step, lane[r] - starts[p], threshold)
+                    {
+                        left |= 1 << r;
                     }
-                    let mut left = [false; EIGHT];
-                    for (r, left) in left.iter_mut().enumerate().take(filled.saturating_sub(eight * EIGHT)) {
-                        let entry = tile * ROWS + eight * EIGHT + r;
-                        *left = sums[r] >= 0
-                            && wanted(probe as u32, entry as u32)
-                            && may_reach(terms, plane, entry, step, sums[r] - starts[p], threshold);
-                    }
-                    if left == [false; EIGHT] {
-                        continue;
-                    }
+                }
+                let terms = &batch.wide.terms[confirm][probe];
+                while left != 0 {
+                    let eight = left.trailing_zeros() as usize / EIGHT;
                     scratch.eights += 1;
-                    let terms = &batch.wide.terms[confirm][probe];
                     let products = eight_i8(isa, all_codes, batch.wide.group(group, confirmed), eight * EIGHT, p);
-                    for (r, _) in left.iter().enumerate().filter(|(_, left)| **left) {
-                        let entry = tile * ROWS + eight * EIGHT + r;
-                        if may_reach(terms, plane, entry, confirm, products[r], threshold) {
+                    let here = left & (0xff << (eight * EIGHT));
+                    left ^= here;
+                    for r in Bits(here) {
+                        let entry = tile * ROWS + r;
+                        if may_reach(terms, plane, entry, confirm, products[r % EIGHT], threshold) {
                             scratch.survivors.push((entry as u32, probe as u32));
                         }
                     }
@@ -378,7 +307,7 @@ pub(super) fn survivors8(
     for tile in 0..plane.shape.tiles {
         let summary = plane.summary(tile, step);
         let codes = plane.codes8(tile, step);
-        let filled = plane.filled(tile);
+        let mask = plane.filled_mask(tile);
         let first = scratch.survivors.len();
         vectorize(isa, Starts { probes: columns, tile: summary, threshold, out: &mut scratch.starts });
         let groups = scratch.starts.as_chunks::<PROBES>().0.iter().zip(columns.sums.as_chunks::<PROBES>().0);
@@ -388,17 +317,12 @@ pub(super) fn survivors8(
             }
             scratch.tiles_touched += 1;
             for (p, lane) in out.iter().enumerate() {
-                // The sign bits' AND is clear where one of them is.
-                if lane.iter().fold(-1, |all, &sum| all & sum) < 0 {
-                    continue;
-                }
                 let probe = group * PROBES + p;
                 let Some(terms) = terms.get(probe) else { continue };
-                for (r, &sum) in lane.iter().enumerate().take(filled) {
+                for r in Bits(reached(isa, lane) & mask) {
                     let entry = tile * ROWS + r;
-                    if sum >= 0
-                        && wanted(probe as u32, entry as u32)
-                        && may_reach(terms, plane, entry, step, sum - starts[p], threshold)
+                    if wanted(probe as u32, entry as u32)
+                        && may_reach(terms, plane, entry, step, lane[r] - starts[p], threshold)
                     {
                         scratch.survivors.push((entry as u32, probe as u32));
                     }
@@ -406,64 +330,6 @@ pub(super) fn survivors8(
             }
         }
         scratch.survivors[first..].sort_unstable();
-    }
-}
-
-/// Tiles that a single probe meets chunk by chunk, in the order of the bytes; their sums stay in the first-level cache.
-const TILES: usize = 8;
-
-/// Filters 1 and 2 in 4 bits: leaves `(entry, 0)`, sorted, in the scratch.
-pub(super) fn survivors4(
-    isa: Isa,
-    probe: &FaceProbe,
-    plane: &Plane<'_>,
-    next: Option<&Plane<'_>>,
-    threshold: f32,
-    step: usize,
-    scratch: &mut Scratch,
-) {
-    scratch.survivors.clear();
-    if plane.shape.rows == 0 {
-        return;
-    }
-    let threshold = f64::from(threshold);
-    let step = step.min(plane.shape.steps - 1);
-    let terms = &probe.terms4[step];
-    let (codes, steps) = (plane.codes4(step), step + 1);
-    let ahead = next.map_or(&[][..], |next| next.codes4(step.min(next.shape.steps.saturating_sub(1))));
-    let tiles = plane.shape.tiles;
-    let mut sums = [[0; ROWS]; TILES];
-    let mut starts = [0; TILES];
-    for first in (0..tiles).step_by(TILES) {
-        let count = TILES.min(tiles - first);
-        let (sums, starts) = (&mut sums[..count], &mut starts[..count]);
-        for (t, (start, sums)) in starts.iter_mut().zip(sums.iter_mut()).enumerate() {
-            // The codes stand for odd numbers: product = 2 sum - 15 sum of the probe's codes >= limit.
-            let limit = limit4(terms, plane.summary(first + t, step), threshold);
-            *start = -(limit + 15 * terms.sum).div_euclid(2);
-            sums.fill(*start);
-        }
-        for (chunk, probe) in probe.codes4.as_chunks::<STEP>().0[..steps].iter().enumerate() {
-            let at = (chunk * tiles + first) * CHUNK;
-            let run = at..at + count * CHUNK;
-            // The next block is laid out alike but for the last of a gallery.
-            let ahead = ahead.get(run.clone()).unwrap_or(&[]);
-            dot_i4::add_i4(isa, &codes[run], ahead, probe, sums);
-        }
-        for (t, (sums, start)) in sums.iter().zip(starts).enumerate() {
-            // The sign bits' AND is clear where one of them is.
-            if sums.iter().fold(-1, |all, &sum| all & sum) < 0 {
-                continue;
-            }
-            scratch.tiles_touched += 1;
-            let tile = first + t;
-            for (r, &sum) in sums.iter().enumerate().take(plane.filled(tile)) {
-                let entry = tile * ROWS + r;
-                if sum >= 0 && may_reach(terms, plane, entry, step, 2 * (sum - *start) - 15 * terms.sum, threshold) {
-                    scratch.survivors.push((entry as u32, 0));
-                }
-            }
-        }
     }
 }
 

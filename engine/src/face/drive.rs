@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::FaceError;
 use super::basis::Basis;
-use super::block::{Hit, Scratch, search_block, search_pair, search_run_single};
+use super::block::{Hit, Passes, Scratch, search_block, search_pair};
 use super::layout::FaceBlock;
 use super::plan::Plan;
 use super::probe::{FaceProbe, ProbeBatch};
+use super::single::search_run_single;
 use crate::kernel::Isa;
 
 /// Probes packed at a time: at 512 dimensions half a core's second-level cache.
@@ -62,9 +63,9 @@ pub fn search_blocks(
     cap: Option<usize>,
 ) -> Result<Vec<Candidates>, FaceError> {
     if probes.len() <= FEW
-        && let Some(step) = plan.single_step
+        && let Some(passes) = plan.single
     {
-        return probes.iter().map(|probe| single(isa, probe, blocks, threshold, step, cap)).collect();
+        return probes.iter().map(|probe| single(isa, probe, blocks, threshold, passes, cap)).collect();
     }
     let mut all = Vec::with_capacity(probes.len());
     for probes in probes.chunks(BATCH) {
@@ -103,14 +104,14 @@ fn single(
     probe: &FaceProbe,
     blocks: &[FaceBlock<'_>],
     threshold: f32,
-    step: usize,
+    passes: Passes,
     cap: Option<usize>,
 ) -> Result<Candidates, FaceError> {
     let parts: Vec<Result<Candidates, FaceError>> = chunked(blocks)
         .map(|(first, blocks)| {
             let mut list = Candidates::default();
             let mut scratch = Scratch::default();
-            search_run_single(isa, probe, blocks, threshold, step, &mut scratch, |b, hit| {
+            search_run_single(isa, probe, blocks, threshold, passes, &mut scratch, |b, hit| {
                 push(&mut list, first + b, &hit, cap);
             })?;
             Ok(list)

@@ -24,6 +24,7 @@ use super::FaceError;
 use super::basis::{Basis, BasisId};
 use crate::kernel::dot_i4::CHUNK;
 use crate::kernel::dot_i8::{ROWS, TILE_STEP};
+use crate::kernel::prefetch;
 
 /// Dimensions between two prefixes that a search may stop at.
 pub const STEP: usize = 64;
@@ -374,14 +375,30 @@ impl<'a> Plane<'a> {
         ]
     }
 
+    /// Asks for what a closer look at an entry reads: its codes of the steps after `step` up to `confirm`, and its
+    /// figures there.
+    pub(super) fn ask4(&self, entry: usize, step: usize, confirm: usize) {
+        let codes = self.codes4(confirm);
+        for chunk in step + 1..=confirm {
+            let at = (chunk * self.shape.tiles + entry / ROWS) * CHUNK + entry % ROWS * 4;
+            for line in 0..CHUNK / TILE_STEP {
+                prefetch(&codes[at + line * TILE_STEP..][..4]);
+            }
+        }
+        for which in 0..self.shape.payload.figures() {
+            let at = self.shape.figure_at(entry, confirm, which);
+            prefetch(&self.bytes[at..at + 2]);
+        }
+    }
+
     /// An entry's `(scale, error, rest, code norm)` at a step; the code norm only in 4 bits.
     pub(super) fn figures(&self, entry: usize, step: usize) -> RowFigures {
         let at = self.shape.scale_at(entry);
-        let scale = f32::from_le_bytes(std::array::from_fn(|i| self.bytes[at + i]));
+        let scale = f32::from_bits(u32::from_le_bytes(bytemuck::pod_read_unaligned(&self.bytes[at..at + 4])));
         let figures = self.shape.payload.figures();
         let bf16 = |which: usize| {
             let at = self.shape.figure_at(entry, step, which);
-            widen(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]))
+            widen(u16::from_le_bytes(bytemuck::pod_read_unaligned(&self.bytes[at..at + 2])))
         };
         RowFigures {
             scale: f64::from(scale),
@@ -391,9 +408,10 @@ impl<'a> Plane<'a> {
         }
     }
 
-    /// Which lanes of a tile hold entries.
-    pub(super) fn filled(&self, tile: usize) -> usize {
-        (self.shape.rows - tile * ROWS).min(ROWS)
+    /// Which lanes of a tile hold entries, lane 0 in the lowest bit.
+    pub(super) fn filled_mask(&self, tile: usize) -> u64 {
+        const { assert!(ROWS == 64, "a bit a lane") };
+        u64::MAX >> (ROWS - (self.shape.rows - tile * ROWS).min(ROWS))
     }
 }
 

@@ -20,11 +20,12 @@ mod hubness;
 mod layout;
 mod plan;
 mod probe;
+mod single;
 #[cfg(test)]
 mod tests;
 
 pub use basis::{Basis, BasisId, SAMPLE_MAX, SAMPLE_MIN};
-pub use block::{Depth, Hit, Narrow, Scratch, search_block, search_block_single, search_pair};
+pub use block::{Depth, Hit, Passes, Scratch, search_block, search_pair};
 pub use calibration::{
     FACE_CALIBRATION_FORMAT, FACE_CURVE_DEFAULT, FACE_LLR_MAX, FACE_LLR_MIN, FaceCalibration, FaceCalibrationError,
 };
@@ -34,6 +35,7 @@ pub use hubness::{Hub, Hubness, hub_limit};
 pub use layout::{AlignedBytes, ENTRIES_MAX, FaceBlock, Originals, Plane};
 pub use plan::{Plan, PlanKey, Plans};
 pub use probe::{FaceProbe, ProbeBatch};
+pub use single::search_block_single;
 
 use crate::kernel::{Isa, dot_f32};
 

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::basis::{Basis, BasisId};
-use super::block::{Depth, Narrow, Scratch, survivors_narrow, survivors4, survivors8};
+use super::block::{Depth, Passes, Scratch, survivors_narrow, survivors8};
 use super::layout::FaceBlock;
 use super::probe::{FaceProbe, ProbeBatch};
+use super::single::count4;
 use super::{FaceError, search_block};
 use crate::kernel::{Isa, Level};
 
@@ -25,14 +26,15 @@ pub struct Plan {
     /// Step after which a batch re-scores; see [`search_block`].
     pub batch_step: usize,
     /// A narrow pass before, where that is cheaper.
-    pub narrow: Option<Narrow>,
-    /// Step after which a single probe re-scores from the 4-bit plane; `None` when int8 is cheaper.
-    pub single_step: Option<usize>,
+    pub narrow: Option<Passes>,
+    /// How a single probe goes through the 4-bit plane; `None` when int8 is cheaper.
+    pub single: Option<Passes>,
 }
 
 impl Plan {
     /// All dimensions: right for any data, best for none with a decaying spectrum.
-    pub const EXHAUSTIVE: Self = Self { batch_step: usize::MAX, narrow: None, single_step: Some(usize::MAX) };
+    pub const EXHAUSTIVE: Self =
+        Self { batch_step: usize::MAX, narrow: None, single: Some(Passes { step: usize::MAX, confirm: usize::MAX }) };
 
     /// What a batch's search takes.
     pub fn depth(&self) -> Depth {
@@ -63,16 +65,18 @@ impl Plan {
         search_block(isa, &batch, filled[0], threshold, 0, &mut Vec::new(), &mut Scratch::default())?;
 
         let rows: usize = pick().map(FaceBlock::rows).sum();
+        let pairs = (rows * PROBES) as f64;
         let steps = filled[0].plane8.shape.steps;
         let costs = Costs::of(isa);
         let mut best8 = (f64::INFINITY, steps - 1);
-        let mut best4 = (f64::INFINITY, steps - 1);
-        // By step: what the narrow pass costs with the eights it leaves, and how many re-scores int8 leaves.
+        // By step: what the narrow pass costs with the eights it leaves, and how many re-scores int8 leaves; then the
+        // same of the 4-bit pass.
         let (mut narrow, mut left) = (Vec::new(), Vec::new());
+        let (mut single, mut single_left) = (Vec::new(), Vec::new());
         for step in 0..steps {
             let prefix = filled[0].plane8.shape.prefix(step) as f64;
             let mut scratch = Scratch::default();
-            let (mut left8, mut left4) = (0usize, 0usize);
+            let mut left8 = 0usize;
             for block in pick() {
                 survivors8(isa, &batch, &block.plane8, threshold, step, &mut scratch, |_, _| true);
                 left8 += scratch.survivors().len();
@@ -81,36 +85,31 @@ impl Plan {
             scratch.tiles_touched = 0;
             if let Some(probes) = batch.narrow() {
                 for block in pick() {
-                    let here = Narrow { step, confirm: step };
+                    let here = Passes::from(step);
                     let plane = &block.plane8;
                     survivors_narrow(isa, &batch, probes, plane, threshold, here, &mut scratch, |_, _| true);
                 }
                 narrow.push((scratch.tiles_touched as f64, scratch.eights as f64));
             }
-            (scratch.tiles_touched, scratch.eights) = (0, 0);
+            let (mut left4, mut touched4) = (0usize, 0u64);
             for block in pick() {
                 for probe in &probes {
-                    survivors4(isa, probe, &block.plane4, None, threshold, step, &mut scratch);
-                    left4 += scratch.survivors().len();
+                    let (more, touched) = count4(isa, probe, &block.plane4, threshold, step, &mut scratch);
+                    (left4, touched4) = (left4 + more, touched4 + touched);
                 }
             }
-            let touched4 = scratch.tiles_touched as f64;
             // A stand-in finds itself and its mates; there are few and they are re-scored at any step.
-            let pairs = (rows * PROBES) as f64;
             let cost8 = prefix * costs.int8 + (touched8 * costs.touched8 + left8 as f64 * costs.rescore) / pairs;
-            let cost4 = prefix * costs.int4 + (touched4 * costs.touched4 + left4 as f64 * costs.rescore) / pairs;
+            single.push(prefix * costs.int4 + touched4 as f64 * costs.touched4 / pairs);
+            single_left.push(left4 as f64);
             left.push(left8 as f64);
             if cost8 < best8.0 {
                 best8 = (cost8, step);
-            }
-            if cost4 < best4.0 {
-                best4 = (cost4, step);
             }
         }
         // One probe alone uses a sixth of the int8 kernel, or is bound by memory: a byte costs what two 4-bit dimensions do.
         let prefix8 = filled[0].plane8.shape.prefix(best8.1) as f64;
         let alone8 = best8.0 + prefix8 * (costs.int8 * 5.0).max(costs.int4 * 2.0 - costs.int8);
-        let pairs = (rows * PROBES) as f64;
         let mut best_narrow = (best8.0, None);
         for (step, (touched, eights)) in narrow.iter().enumerate() {
             let pass =
@@ -120,11 +119,22 @@ impl Plan {
                 let again = eights * (prefix * costs.eight + costs.eight_call) + left * costs.rescore;
                 let cost = pass + again / pairs;
                 if cost < best_narrow.0 {
-                    best_narrow = (cost, Some(Narrow { step, confirm }));
+                    best_narrow = (cost, Some(Passes { step, confirm }));
                 }
             }
         }
-        Ok(Self { batch_step: best8.1, narrow: best_narrow.1, single_step: (best4.0 <= alone8).then_some(best4.1) })
+        let mut best_single = (f64::INFINITY, Passes::from(steps - 1));
+        for (step, pass) in single.iter().enumerate() {
+            for (confirm, left) in single_left.iter().enumerate().skip(step) {
+                let looks = if confirm > step { costs.look + (confirm - step) as f64 * costs.look_step } else { 0.0 };
+                let cost = pass + (single_left[step] * looks + left * costs.rescore) / pairs;
+                if cost < best_single.0 {
+                    best_single = (cost, Passes { step, confirm });
+                }
+            }
+        }
+        let single = (best_single.0 <= alone8).then_some(best_single.1);
+        Ok(Self { batch_step: best8.1, narrow: best_narrow.1, single })
     }
 }
 
@@ -178,8 +188,11 @@ impl Plans {
 struct Costs {
     /// One dimension of one pair in int8.
     int8: f64,
-    /// One dimension of one pair in 4 bits.
+    /// One dimension of one pair in 4 bits, from memory.
     int4: f64,
+    /// A closer look in 4 bits at what a single probe left, and 64 dimensions of it.
+    look: f64,
+    look_step: f64,
     /// One dimension of one pair with narrow probes, a call of their kernel with a survivor, one dimension of eight
     /// references looked at again, and a call for that.
     narrow: f64,
@@ -198,14 +211,26 @@ impl Costs {
         let (int8, int4) = match isa.level() {
             Level::Portable => (0.08, 0.08),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => (0.0165, 0.01),
+            Level::Avx2 => (0.0165, 0.024),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => (0.0044, 0.02),
+            Level::Avx512 => (0.0044, 0.024),
             #[cfg(target_arch = "aarch64")]
             Level::Neon => (0.01, 0.03),
         };
         // Measured on a Zen 3 with AVX2; no other level prepares narrow probes.
         let (narrow, touched_narrow, eight, eight_call) = (0.0076, 60.0, 0.2, 40.0);
-        Self { int8, int4, narrow, touched_narrow, eight, eight_call, touched8: 150.0, touched4: 60.0, rescore: 300.0 }
+        Self {
+            int8,
+            int4,
+            look: 60.0,
+            look_step: 60.0,
+            narrow,
+            touched_narrow,
+            eight,
+            eight_call,
+            touched8: 150.0,
+            touched4: 60.0,
+            rescore: 300.0,
+        }
     }
 }

@@ -110,15 +110,18 @@ fn exact(basis: &Basis, rows: &[Vec<f32>], probes: &[Vec<f32>], per_block: usize
         let expected: Vec<Candidates> =
             slices.iter().map(|p| drive::brute_force(ISA(), p, &blocks, threshold)).collect();
         for step in 0..steps {
-            for narrow in [None, Some(Narrow { step, confirm: step }), Some(Narrow { step, confirm: step + 1 })] {
-                let plan = Plan { batch_step: step, narrow, single_step: None };
+            for narrow in [None, Some(Passes { step, confirm: step }), Some(Passes { step, confirm: step + 1 })] {
+                let plan = Plan { batch_step: step, narrow, single: None };
                 let found = search_blocks(ISA(), basis, &prepared, &blocks, threshold, plan, None).unwrap();
                 assert_eq!(found, expected, "batch, {plan:?}, threshold {threshold}");
             }
-            let plan = Plan { batch_step: step, narrow: None, single_step: Some(step) };
-            for (probe, expected) in prepared.iter().zip(&expected) {
-                let found = search_blocks(ISA(), basis, std::slice::from_ref(probe), &blocks, threshold, plan, None);
-                assert_eq!(found.unwrap()[0], *expected, "single, step {step}, threshold {threshold}");
+            for confirm in step..=steps {
+                let plan = Plan { batch_step: step, narrow: None, single: Some(Passes { step, confirm }) };
+                for (probe, expected) in prepared.iter().zip(&expected) {
+                    let probe = std::slice::from_ref(probe);
+                    let found = search_blocks(ISA(), basis, probe, &blocks, threshold, plan, None);
+                    assert_eq!(found.unwrap()[0], *expected, "single, {plan:?}, threshold {threshold}");
+                }
             }
         }
     }
@@ -233,7 +236,11 @@ fn every_isa_stores_the_same_bytes_and_finds_the_same() {
                 assert!(*a.originals == *b.originals && *a.plane8 == *b.plane8 && *a.plane4 == *b.plane4, "{isa}");
             }
             let probe = FaceProbe::new(isa, &basis, &rows[7]).unwrap();
-            let plan = Plan { batch_step: 2, narrow: Some(Narrow { step: 1, confirm: 2 }), single_step: Some(1) };
+            let plan = Plan {
+                batch_step: 2,
+                narrow: Some(Passes { step: 1, confirm: 2 }),
+                single: Some(Passes { step: 1, confirm: 3 }),
+            };
             let found = search_blocks(isa, &basis, &[probe], &blocks, 0.2, plan, None).unwrap();
             assert_eq!(found[0], drive::brute_force(Isa::PORTABLE, &rows[7], &blocks, 0.2), "{isa}");
         }
@@ -285,9 +292,9 @@ fn all_pairs_gives_each_unordered_pair_once() {
         }
     }
     assert!(expected.len() > 1000);
-    for (step, narrow) in [(0, None), (1, None), (9, None), (0, Some(Narrow { step: 0, confirm: 1 }))] {
+    for (step, narrow) in [(0, None), (1, None), (9, None), (0, Some(Passes { step: 0, confirm: 1 }))] {
         let mut found = Vec::new();
-        let plan = Plan { batch_step: step, narrow, single_step: None };
+        let plan = Plan { batch_step: step, narrow, single: None };
         all_pairs(ISA(), &basis, &blocks, 0.45, plan, &mut |pairs, _| {
             found.extend_from_slice(pairs);
             true
@@ -451,8 +458,8 @@ fn every_flipped_bit_of_a_payload_is_refused_or_harmless() {
     let probe = FaceProbe::new(ISA(), &basis, &rows[1]).unwrap();
     let search = |bytes: &FaceBlockBytes| {
         let block = FaceBlock::parse(&basis, &bytes.originals, &bytes.plane8, &bytes.plane4)?;
-        for single_step in [None, Some(0)] {
-            let plan = Plan { batch_step: 0, narrow: Some(Narrow { step: 0, confirm: 1 }), single_step };
+        for single in [None, Some(Passes { step: 0, confirm: 1 })] {
+            let plan = Plan { batch_step: 0, narrow: Some(Passes { step: 0, confirm: 1 }), single };
             search_blocks(ISA(), &basis, std::slice::from_ref(&probe), &[block], 0.4, plan, None)?;
         }
         Ok::<(), FaceError>(())

@@ -56,6 +56,23 @@ pub fn add_i4(isa: Isa, codes: &[u8], ahead: &[u8], probe: &[i8; CHUNK_DIMENSION
     }
 }
 
+/// What 64 dimensions contribute to one reference's sum: row `r` of a chunk.
+///
+/// # Panics
+/// When `r` is not below [`ROWS`].
+#[inline]
+pub fn row_i4(chunk: &[u8; CHUNK], r: usize, probe: &[i8; CHUNK_DIMENSIONS]) -> i32 {
+    assert!(r < ROWS, "a row of the tile");
+    let mut sum = 0;
+    for (codes, q) in chunk.as_chunks::<TILE_STEP>().0.iter().zip(probe.as_chunks::<8>().0) {
+        let codes = &codes[r * 4..r * 4 + 4];
+        for d in 0..4 {
+            sum += i32::from(codes[d] & 15) * i32::from(q[d]) + i32::from(codes[d] >> 4) * i32::from(q[4 + d]);
+        }
+    }
+    sum
+}
+
 /// The plain loop, written so that any compiler can make vectors of it.
 fn portable(chunk: &[u8; CHUNK], probe: &[i8; CHUNK_DIMENSIONS], sums: &mut [i32; ROWS]) {
     for (codes, q) in chunk.as_chunks::<TILE_STEP>().0.iter().zip(probe.as_chunks::<8>().0) {
@@ -95,6 +112,14 @@ mod tests {
                 add_i4(isa, codes, &ahead[..ahead.len().min(codes.len())], probe, &mut sums);
             }
             assert_eq!(sums, expected, "{isa}");
+        }
+        for (tile, expected) in expected.iter().enumerate() {
+            for (r, &expected) in expected.iter().enumerate() {
+                let sum = block.chunks(tiles * CHUNK).zip(probe.as_chunks().0).fold(start, |sum, (codes, probe)| {
+                    sum + row_i4(codes[tile * CHUNK..].first_chunk().unwrap(), r, probe)
+                });
+                assert_eq!(sum, expected, "row {r} alone");
+            }
         }
     }
 

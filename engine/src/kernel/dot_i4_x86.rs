@@ -27,12 +27,12 @@ fn four(q: &[i8; 8], first: usize) -> i32 {
     i32::from_le_bytes([q[first], q[first + 1], q[first + 2], q[first + 3]].map(|b| b as u8))
 }
 
-/// Asks for a line of the chunk that comes later.
+/// Asks the second-level cache for a line of the chunk that comes later: a block's codes fill the first.
 #[inline(always)]
 fn ask(ahead: Option<&Chunk>, at: usize) {
     if let Some(ahead) = ahead {
         // SAFETY: SSE is part of x86-64; a prefetch of any address has no effect but on the cache.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.as_ptr().wrapping_add(at).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead.as_ptr().wrapping_add(at).cast()) };
     }
 }
 

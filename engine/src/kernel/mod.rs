@@ -10,6 +10,7 @@ pub mod hamming;
 pub mod near;
 mod prefetch;
 pub mod project;
+pub mod signs;
 mod vectorize;
 
 pub use prefetch::{prefetch, prefetch_far};

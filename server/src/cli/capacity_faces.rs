@@ -104,11 +104,12 @@ fn search(isa: Isa, rows: &[&[f32]], probes: &[&[f32]], about: String) -> anyhow
         at = (at + 1) % probes.len().min(SINGLES);
         search(&probes[at..=at])
     });
-    let read = |step: Option<usize>| step.map_or_else(|| "int8".to_owned(), |s| format!("{} bytes", (s + 1) * 32));
-    let about = format!(
-        "{about}, cosine {COSINE}; a single probe reads {} of codes a reference.",
-        if plan.single_step == Some(usize::MAX) { "all".to_owned() } else { read(plan.single_step) }
-    );
+    let read = match plan.single {
+        None => "int8".to_owned(),
+        Some(passes) if passes.step == usize::MAX => "all".to_owned(),
+        Some(passes) => format!("{} bytes", (passes.step + 1) * 32),
+    };
+    let about = format!("{about}, cosine {COSINE}; a single probe reads {read} of codes a reference.");
     let bytes = bytes as f64 / rows.len() as f64;
     Ok(Faces { batch_per_s, single_ms_per_million: 1e9 / single_per_s, bytes, about })
 }
