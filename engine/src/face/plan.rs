@@ -13,12 +13,15 @@ use super::layout::FaceBlock;
 use super::probe::{FaceProbe, ProbeBatch};
 use super::single::count4;
 use super::{FaceError, search_block};
-use crate::kernel::{Isa, Level};
+use crate::kernel::{Isa, Level, dot_i8};
 
 /// Blocks that a measurement looks at, evenly spread.
 const BLOCKS: usize = 4;
 /// References that stand in for probes.
 const PROBES: usize = 48;
+
+/// What the int8 kernel takes at a time.
+const PROBES_OF_A_CALL: f64 = dot_i8::PROBES as f64;
 
 /// How a slice of blocks is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,9 +110,9 @@ impl Plan {
                 best8 = (cost8, step);
             }
         }
-        // One probe alone uses a sixth of the int8 kernel, or is bound by memory: a byte costs what two 4-bit dimensions do.
+        // One probe alone uses a sixth of the int8 kernel, and waits for the codes.
         let prefix8 = filled[0].plane8.shape.prefix(best8.1) as f64;
-        let alone8 = best8.0 + prefix8 * (costs.int8 * 5.0).max(costs.int4 * 2.0 - costs.int8);
+        let alone8 = best8.0 + prefix8 * ((costs.int8 * PROBES_OF_A_CALL).max(costs.int8_read) - costs.int8);
         let mut best_narrow = (best8.0, None);
         for (step, (touched, eights)) in narrow.iter().enumerate() {
             let pass =
@@ -188,6 +191,8 @@ impl Plans {
 struct Costs {
     /// One dimension of one pair in int8.
     int8: f64,
+    /// One dimension of one reference in int8 from memory, where a tile's prefix is a short run of bytes.
+    int8_read: f64,
     /// One dimension of one pair in 4 bits, from memory.
     int4: f64,
     /// A closer look in 4 bits at what a single probe left, and 64 dimensions of it.
@@ -221,6 +226,7 @@ impl Costs {
         let (narrow, touched_narrow, eight, eight_call) = (0.0076, 60.0, 0.2, 40.0);
         Self {
             int8,
+            int8_read: 0.09,
             int4,
             look: 60.0,
             look_step: 60.0,
