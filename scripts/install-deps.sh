@@ -3,6 +3,8 @@
 #
 #   scripts/install-deps.sh          to build and test: a C compiler and linker (the bundled SQLite), CA certificates
 #   scripts/install-deps.sh --tools  also what .ci/run checks with: rustfmt, clippy, mdbook, cargo-deny
+#   scripts/install-deps.sh --aarch64  only what scripts/test-aarch64.sh needs: a cross compiler and qemu, and Debian's
+#                                    packages of that architecture made known to apt
 #
 # Rust itself comes from https://rustup.rs (1.95 or newer).
 set -euo pipefail
@@ -17,6 +19,15 @@ as_root() {
         return 1
     fi
 }
+
+if [ "${1:-}" = "--aarch64" ]; then
+    command -v dpkg >/dev/null && command -v apt-get >/dev/null || exit 1
+    dpkg --print-foreign-architectures | grep -qx arm64 || as_root dpkg --add-architecture arm64
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends \
+        gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user >/dev/null
+    exit 0
+fi
 
 packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)

@@ -115,7 +115,7 @@ fn exact(basis: &Basis, rows: &[Vec<f32>], probes: &[Vec<f32>], per_block: usize
                 let found = search_blocks(ISA(), basis, &prepared, &blocks, threshold, plan, None).unwrap();
                 assert_eq!(found, expected, "batch, {plan:?}, threshold {threshold}");
             }
-            for confirm in step..=steps {
+            for confirm in [step, step + 1, step + 3, steps] {
                 let plan = Plan { batch_step: step, narrow: None, single: Some(Passes { step, confirm }) };
                 for (probe, expected) in prepared.iter().zip(&expected) {
                     let probe = std::slice::from_ref(probe);

@@ -10,7 +10,9 @@
 // Lanes of several arrays share an index.
 #![allow(clippy::needless_range_loop)]
 
-use super::{Isa, Level};
+use super::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::Level;
 
 #[cfg(target_arch = "x86_64")]
 #[path = "dot_f32_x86.rs"]

@@ -42,7 +42,7 @@ pub fn add_i4(isa: Isa, codes: &[u8], ahead: &[u8], probe: &[i8; CHUNK_DIMENSION
     let chunks = codes.as_chunks::<CHUNK>().0;
     assert!(codes.len() == sums.len() * CHUNK, "a chunk a tile");
     for (tile, (chunk, sums)) in chunks.iter().zip(sums).enumerate() {
-        let ahead = ahead.get(tile * CHUNK..).and_then(|ahead| ahead.first_chunk());
+        let ahead: Option<&[u8; CHUNK]> = ahead.get(tile * CHUNK..).and_then(|ahead| ahead.first_chunk());
         match isa.level() {
             Level::Portable => portable(chunk, probe, sums),
             #[cfg(target_arch = "x86_64")]
@@ -51,7 +51,10 @@ pub fn add_i4(isa: Isa, codes: &[u8], ahead: &[u8], probe: &[i8; CHUNK_DIMENSION
             Level::Avx512 => x86::add_avx512(chunk, ahead, probe, sums),
             // The compiler makes NEON of the plain loop; memory is the limit.
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => portable(chunk, probe, sums),
+            Level::Neon => {
+                let _ = ahead;
+                portable(chunk, probe, sums);
+            }
         }
     }
 }

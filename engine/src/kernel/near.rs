@@ -1,7 +1,9 @@
 //! Which of many 256-bit codes lie near one: what a comparison of two prints begins with.
 #![allow(unsafe_code)]
 
-use super::{Isa, Level};
+use super::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::Level;
 
 /// Codes are padded to a multiple of this (with anything: padding is never reported).
 pub const NEAR_LANES: usize = 8;

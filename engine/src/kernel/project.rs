@@ -1,7 +1,9 @@
 //! Many integer projections of one vector: what turns a neighbourhood into a code.
 #![allow(unsafe_code)]
 
-use super::{Isa, Level};
+use super::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::Level;
 
 /// For each row of `weights` its sum of products with `values`, into `sums`. All integers, so every path gives the same
 /// bits as long as no sum leaves an `i32` (the caller bounds the weights).
@@ -31,18 +33,20 @@ pub fn project_many<const N: usize>(isa: Isa, weights: &[[i16; N]], values: &[[i
     if weights.is_empty() {
         return;
     }
-    let mut done = 0;
     #[cfg(target_arch = "x86_64")]
-    if matches!(isa.level(), Level::Avx2) {
+    let (values, sums) = if matches!(isa.level(), Level::Avx2) {
         for (values, sums) in values.chunks_exact(4).zip(sums.chunks_exact_mut(4 * weights.len())) {
             if let [a, b, c, d] = values {
                 // SAFETY: `Level::Avx2` proves AVX2; `sums` has four for each row.
                 unsafe { avx2_by_four(weights, [a, b, c, d], sums) };
             }
         }
-        done = values.len() / 4 * 4;
-    }
-    for (values, sums) in values[done..].iter().zip(sums[done * weights.len()..].chunks_exact_mut(weights.len())) {
+        let done = values.len() / 4 * 4;
+        (&values[done..], &mut sums[done * weights.len()..])
+    } else {
+        (values, sums)
+    };
+    for (values, sums) in values.iter().zip(sums.chunks_exact_mut(weights.len())) {
         project(isa, weights, values, sums);
     }
 }

@@ -1,7 +1,9 @@
 //! Which of 64 sums reached their limit: what follows the tile kernels, whose sums begin at the negated limit.
 #![allow(unsafe_code)]
 
-use super::{Isa, Level};
+use super::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::Level;
 
 /// Bit r is set where sum r is not negative. Integers only: every path gives the same.
 #[inline]

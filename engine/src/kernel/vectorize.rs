@@ -1,7 +1,9 @@
 //! Plain Rust compiled once per instruction set.
 #![allow(unsafe_code)]
 
-use super::{Isa, Level};
+use super::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::Level;
 
 /// Work that is compiled once per instruction set. A trait and no closure: a large closure is not inlined into a function
 /// with other features, and then silently runs as compiled for the baseline.
