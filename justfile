@@ -62,10 +62,18 @@ stall enrolments="10000" seconds="60":
 torture kills="300" clients="32":
     DUYNHAT_KILLS={{ kills }} DUYNHAT_CLIENTS={{ clients }} cargo test -p duynhat-tests --test torture -- --nocapture
 
-# trains the fingerprint model anew from $DUYNHAT_DATA and compares it with the shipped one, bit for bit
+# makes the fingerprint model anew, from synthetic prints, and compares it with the shipped one, bit for bit; a minute
 model:
-    cargo run --release --locked -- train finger {{ data }}/finger/* --out {{ out }}/finger-v1.bin
-    cmp {{ out }}/finger-v1.bin engine/model/finger-v1.bin
+    rm -rf {{ out }}/model
+    cargo run --release --locked -- synth --people 800 --seed 503 --fingers 2,7 --encounters 6 --faces 0 --out {{ out }}/model
+    cargo run --release --locked -- train finger {{ out }}/model/fingers --out {{ out }}/model/finger-v1.bin
+    cmp {{ out }}/model/finger-v1.bin engine/model/finger-v1.bin
+
+# fits the fingerprint calibration anew, to the collections in $DUYNHAT_DATA, and compares it with the shipped one
+calibration:
+    mkdir -p {{ out }}
+    cargo run --release --locked -- calibrate {{ data }}/finger/* --synthetic 800 --out {{ out }}/finger-calibration-v1.json
+    cmp {{ out }}/finger-calibration-v1.json engine/model/finger-calibration-v1.json
 
 # error rates on collections that each model has not seen
 cross-validate:

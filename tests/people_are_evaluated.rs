@@ -96,10 +96,12 @@ fn a_growing_gallery_is_followed_with_the_fingers_that_are_searched() {
 }
 
 #[test]
-fn the_calibrations_seed_is_refused() {
+fn the_seeds_of_calibration_and_model_are_refused() {
     let out = tempfile::tempdir().unwrap();
-    let error = evaluate(&["--synthetic", "240", "--seed", "77"], out.path()).unwrap_err();
-    assert!(error.contains("77"), "{error}");
+    for (seed, whose) in [("77", "calibration"), ("503", "model")] {
+        let error = evaluate(&["--synthetic", "240", "--seed", seed], out.path()).unwrap_err();
+        assert!(error.contains(&format!("--seed {seed}")) && error.contains(whose), "{error}");
+    }
 }
 
 #[test]

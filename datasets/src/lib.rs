@@ -26,3 +26,7 @@ pub use field::PatternClass;
 pub use impression::EXTRACTOR;
 pub use people::{EncounterSettings, People, Person};
 pub use settings::{FaceSettings, ImpressionSettings, MasterSettings, QualitySettings, Settings};
+
+/// Seed of the people whose prints the shipped fingerprint model learned from (`just model`): nothing may be measured on
+/// them.
+pub const MODEL_SEED: u64 = 503;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use duynhat_datasets::{EXTRACTOR, EncounterSettings, People, Settings};
+use duynhat_datasets::{EXTRACTOR, EncounterSettings, MODEL_SEED, People, Settings};
 use duynhat_engine::evaluation::training::{SEED, comparable};
 use duynhat_engine::evaluation::{
     CalibrationScore, CalibrationScores, LabelledPrint, calibrate, cross_validate, database_pairs, enrol, fit_source,
@@ -38,14 +38,15 @@ const EMBEDDINGS_MAX: usize = 10_000;
 #[derive(clap::Args, Debug)]
 pub struct CalibrateArgs {
     /// Folders of `<finger>_<impression>.iso`, named `<database>-<extractor>`; extractors of one database are crossed.
-    /// Labels `<person>f<finger>` also give the correlations between one person's fingers.
+    /// Labels `<person>f<finger>` also give the correlations between one person's fingers, and strangers are then
+    /// compared finger by finger, as in a search.
     #[arg(value_name = "DIR", required_unless_present_any = ["faces", "synthetic"])]
     folders: Vec<PathBuf>,
     /// Where the calibration is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Score each database with a model trained on the others: use it for the collections that the shipped model
-    /// was trained on, whose scores would flatter it. Also prints the error rates.
+    /// Score each database with a model trained on the others: for collections that the model was trained on, whose
+    /// scores would flatter it. The shipped one has seen none but synthetic prints. Also prints the error rates.
     #[arg(long)]
     cross_validate: bool,
     /// Another model than the shipped one.
@@ -54,7 +55,8 @@ pub struct CalibrateArgs {
     /// Also fit the extractor `synthetic`, to so many synthetic people.
     #[arg(long, value_name = "PEOPLE", value_parser = clap::value_parser!(u64).range(100..=20_000))]
     synthetic: Option<u64>,
-    /// Seed of the synthetic people: another one than of any people that are evaluated.
+    /// Seed of the synthetic people: another one than of any people that are evaluated, or that the model learned from
+    /// (503 for the shipped one).
     #[arg(long, default_value_t = 77)]
     seed: u64,
     /// Fit a face model instead: a folder with `embeddings.npy` (32-bit floats, n x d) and `subjects.npy` (n whole
@@ -73,6 +75,11 @@ pub struct CalibrateArgs {
 pub fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     if let (Some(folder), Some(name)) = (&args.faces, &args.face_model) {
         return faces(folder, name, &args.out);
+    }
+    if args.synthetic.is_some() && args.model.is_none() && args.seed == MODEL_SEED {
+        let message =
+            format!("--seed {MODEL_SEED}: the fingerprint model learned from people of that one; take another");
+        return Err(BadInput::error(message));
     }
     let own;
     let model = match &args.model {
@@ -138,10 +145,13 @@ fn collect(prints: &[LabelledPrint], pairs: &[(u32, u32)], found: &[Option<f32>]
         let (a, b) = (a as usize, b as usize);
         let (x, y) = (&prints[a], &prints[b]);
         let Some(score) = score else { continue };
+        let mated = comparable(x, y) == Some(true);
+        if !mated && of_other_names(x, y) {
+            continue;
+        }
         let key = (x.template.extractor.as_str().to_owned(), y.template.extractor.as_str().to_owned());
         let next = groups.len() as u64;
         let group = encounters(x, y).map(|key| *groups.entry(key).or_insert(next));
-        let mated = comparable(x, y) == Some(true);
         let evidence = weights[a].min(weights[b]);
         let same = x.template.position == y.template.position;
         let finger = if same { x.template.position } else { FingerPosition::UNKNOWN };
@@ -152,10 +162,20 @@ fn collect(prints: &[LabelledPrint], pairs: &[(u32, u32)], found: &[Option<f32>]
 /// Database, and for both sides collection, person and impression.
 type Encounters<'a> = (&'a str, [(&'a str, &'a str, u32); 2]);
 
+/// The finger's name within its person, where labels name persons: `<person>f<finger>`.
+fn name_of(print: &LabelledPrint) -> Option<&str> {
+    print.finger.split_once('f').map(|(_, name)| name)
+}
+
+/// Whether both labels name a finger, and not the same. Such prints are not compared in a search, and two people's fingers
+/// of one name are several times as often alike.
+fn of_other_names(a: &LabelledPrint, b: &LabelledPrint) -> bool {
+    name_of(a).zip(name_of(b)).is_some_and(|(a, b)| a != b)
+}
+
 /// Which two encounters a comparison of the same finger position belongs to; `None` where labels name no persons.
 fn encounters<'a>(a: &'a LabelledPrint, b: &'a LabelledPrint) -> Option<Encounters<'a>> {
-    let finger = |p: &'a LabelledPrint| p.finger.split_once('f').map(|(_, finger)| finger);
-    let (x, y) = (finger(a)?, finger(b)?);
+    let (x, y) = (name_of(a)?, name_of(b)?);
     let side = |p: &'a LabelledPrint| (p.collection.as_str(), p.person(), p.impression);
     (x == y).then(|| (a.database(), [side(a), side(b)]))
 }

@@ -29,7 +29,7 @@ use crate::finger::{
 };
 use logistic::Sample;
 
-/// The seed of the shipped model.
+/// The seed of whatever is drawn by lot; the shipped model has this one.
 pub const SEED: u64 = 20_26;
 /// Discriminant directions behind the codes.
 const DIRECTIONS: usize = 128;

@@ -32,7 +32,7 @@ impl ScreenParams {
     pub const PREFIX_LIMIT_ALL: u8 = PREFIX_BITS as u8 + 1;
 
     /// Weights `max(0, 1 - h / tolerance)^2` in 255ths, rounded to nearest, half up; the default window; a prefix
-    /// limit of 0.44 times the tolerance, rounded up.
+    /// limit of 0.42 times the tolerance, rounded up.
     ///
     /// # Errors
     /// A tolerance of 0 or above 129.
@@ -45,7 +45,7 @@ impl ScreenParams {
             let left = u32::from(tolerance_bits).saturating_sub(distance as u32);
             ((2 * u32::from(WEIGHT_MAX) * left * left + square) / (2 * square)) as u8
         });
-        let prefix_limit = (u32::from(tolerance_bits) * 11).div_ceil(25) as u8;
+        let prefix_limit = (u32::from(tolerance_bits) * 21).div_ceil(50) as u8;
         Self::new(weights, prefix_limit, Self::WINDOW_STEPS_DEFAULT)
     }
 

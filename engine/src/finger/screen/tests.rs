@@ -307,7 +307,7 @@ fn the_default_weights_are_as_documented() {
     assert_eq!(params.weights()[0], 255);
     assert_eq!(params.weights()[25], 64);
     assert_eq!(params.weights()[50], 0);
-    assert_eq!(params.prefix_limit(), 22);
+    assert_eq!(params.prefix_limit(), 21);
     assert!(ScreenParams::from_tolerance(0).is_err());
     assert!(ScreenParams::new([0; 129], 0, 129).is_err());
 }

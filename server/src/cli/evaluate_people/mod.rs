@@ -15,6 +15,7 @@ mod synthetic;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use duynhat_datasets::MODEL_SEED;
 use serde::Serialize;
 
 use super::BadInput;
@@ -29,7 +30,8 @@ pub struct EvaluatePeopleArgs {
     /// So many synthetic people in the gallery, ten fingers and a face each.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(200..=1_000_000))]
     synthetic: Option<u64>,
-    /// Seed of the synthetic people; 77 is the calibration's own.
+    /// Seed of the synthetic people; 77 is the calibration's own, 503 that of the prints that the shipped model learned
+    /// from.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Where `figures.json` and `report.html` are written.
@@ -82,6 +84,9 @@ pub fn run(args: &EvaluatePeopleArgs) -> anyhow::Result<()> {
             let seed = prediction::CALIBRATION_SEED;
             Err(BadInput::error(format!("--seed {seed}: the calibration's people have that one; take another")))
         }
+        Some(_) if args.seed == MODEL_SEED => Err(BadInput::error(format!(
+            "--seed {MODEL_SEED}: the fingerprint model learned from people of that one; take another"
+        ))),
         Some(people) if args.growth => growth::run(args, people),
         Some(people) => synthetic::run(args, people),
         None => real::run(args),
