@@ -249,7 +249,7 @@ async fn what_was_erased_is_in_no_byte_of_the_data_folder() {
 
     // All that is computed from the log comes out the same.
     let models = Models::shipped().unwrap();
-    let remake = Remake { gallery: true, registry: true, face_basis: false };
+    let remake = Remake { gallery: true, registry: true, face_basis: false, model: false };
     let folder = Folder::open_and(data.path(), models.model, models.cohort, remake).unwrap();
     assert_eq!(folder.disagreed(), [] as [u64; 0]);
     assert_eq!(folder.published().load().live(), references);

@@ -247,6 +247,14 @@ impl Gallery {
         models.map(Some).map_err(|what| GalleryError::corrupt(&dir.join("MANIFEST"), 16, what))
     }
 
+    /// The fingerprint model that made the gallery in a folder; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn finger_model_in(dir: &Path) -> Result<Option<String>, GalleryError> {
+        Ok(files::read_manifest(&storage::Disk, dir)?.map(|manifest| manifest.finger_model))
+    }
+
     /// Reads the tail of the gallery in a folder, beside its writer, and compares it with its checksums; returns its bytes.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use bytemuck::{cast_slice, pod_read_unaligned};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Blob;
-use crate::finger::COHORT_WEIGHTS;
+use crate::finger::{COHORT_WEIGHTS, Cohort, Model};
 use crate::template::{
     Biometrics, BiometricsError, Extractor, FaceTemplate, FaceTemplateError, FingerPosition, FingerTemplate,
     FingerTemplateError, LegalReason, Minutia, MissingFinger, Outcome, Purpose,
@@ -43,9 +43,14 @@ pub enum Event {
     CohortFrozen(CohortFrozen),
     /// Stands where an erased record stood. Never appended: only [`super::redact`] writes it.
     Redacted(Redacted),
+    /// The gallery was made anew with another fingerprint model than it had until here.
+    ModelAdopted(ModelAdopted),
 }
 
 impl Event {
+    /// The last kind that there is.
+    pub(super) const KIND_LAST: u16 = 15;
+
     /// The kind as it stands in the record's frame.
     pub fn kind(&self) -> u16 {
         match self {
@@ -63,6 +68,7 @@ impl Event {
             Self::Unmerged(_) => 12,
             Self::FraudListed(_) => 13,
             Self::SecondApproval(_) => 14,
+            Self::ModelAdopted(_) => Self::KIND_LAST,
             Self::Redacted(r) => REDACTED | r.kind,
         }
     }
@@ -80,6 +86,7 @@ impl Event {
             | Self::Erased(_)
             | Self::RegistryDigest(_)
             | Self::CohortFrozen(_)
+            | Self::ModelAdopted(_)
             | Self::PolicyAdopted(_)
             | Self::Merged(_)
             | Self::Unmerged(_)
@@ -300,6 +307,22 @@ pub struct CohortFrozen {
     pub members: Vec<u64>,
     /// What was learned: a replay needs no member's print, which may have been erased since.
     pub weights: [f32; COHORT_WEIGHTS],
+}
+
+impl CohortFrozen {
+    /// The cohort; `None` when it was learned from another model's scores, which say nothing about this one's.
+    pub fn of_model(&self, model: &Model) -> Option<Cohort> {
+        Some(Cohort::frozen(model, self.weights)).filter(|cohort| cohort.id() == self.cohort)
+    }
+}
+
+/// See [`Event::ModelAdopted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelAdopted {
+    /// Milliseconds since 1970, UTC.
+    pub time_ms: u64,
+    /// The fingerprint model that makes the codes from here on, and has made those of all earlier references anew.
+    pub finger_model: String,
 }
 
 /// See [`Event::SecondApproval`].

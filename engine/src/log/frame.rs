@@ -12,7 +12,7 @@
 
 use crate::codec::{self, CodecError, RECORD_BYTES_MAX};
 
-use super::Event;
+use super::{Event, REDACTED};
 use crate::storage::StorageKey;
 
 /// Length of a file's header.
@@ -176,6 +176,12 @@ impl<'a> Frame<'a> {
         let damage = EventError::Damage;
         if self.version != FORMAT_VERSION {
             return Err(damage(format!("record version {}; this build reads {FORMAT_VERSION}", self.version)));
+        }
+        let kind = self.event_kind() & !REDACTED;
+        if kind > Event::KIND_LAST {
+            return Err(damage(format!(
+                "an event of kind {kind}, which this build does not know: a newer one wrote it"
+            )));
         }
         let event: Event = if self.kind & SEALED == 0 {
             codec::decode(self.payload).map_err(|e| damage(e.to_string()))?

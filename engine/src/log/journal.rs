@@ -546,6 +546,21 @@ mod tests {
     }
 
     #[test]
+    fn an_event_of_a_newer_build_is_called_so() {
+        let (dir, journal) = journal(3, 1 << 20);
+        drop(journal);
+        let path = dir.path().join("00000000000000000001.seg");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.windows(4).rposition(|w| w == b"DNR1").unwrap();
+        bytes[last + 24..last + 26].copy_from_slice(&(Event::KIND_LAST + 1).to_le_bytes());
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes[last + 4..last + 28]), &bytes[last + 32..]);
+        bytes[last + 28..last + 32].copy_from_slice(&sum.to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let error = read_all(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("kind 16") && error.contains("a newer one wrote it"), "{error}");
+    }
+
+    #[test]
     fn what_was_appended_is_read_back_over_segments_and_restarts() {
         let (dir, journal) = journal(100, 1 << 10);
         assert!(segments(&Disk, dir.path()).unwrap().len() > 3);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use event::{
     Adjudicated, CaseVerdict, Closing, CohortFrozen, Created, Decided, Enrolled, Erased, ErasureDone, ErasureOrder,
-    Event, FraudListed, Merged, PolicyAdopted, REDACTED, Redacted, RegistryDigest, Role, SecondApproval,
+    Event, FraudListed, Merged, ModelAdopted, PolicyAdopted, REDACTED, Redacted, RegistryDigest, Role, SecondApproval,
     StoredBiometrics, StoredBiometricsError, Submitted, Withdrawn,
 };
 pub use frame::FORMAT_VERSION;

@@ -46,8 +46,10 @@ impl Applicable {
         // The cohorts in force, each from its position on.
         let mut cohorts = vec![(0, cohort.clone())];
         for record in &records {
-            if let Event::CohortFrozen(frozen) = &record.event {
-                cohorts.push((record.position, Cohort::frozen(model, frozen.weights)));
+            if let Event::CohortFrozen(frozen) = &record.event
+                && let Some(frozen) = frozen.of_model(model)
+            {
+                cohorts.push((record.position, frozen));
             }
         }
         let in_force = |position: u64| &cohorts[cohorts.partition_point(|(from, _)| *from < position) - 1].1;
@@ -96,6 +98,7 @@ pub fn apply(gallery: &mut Gallery, records: Vec<Applicable>) -> Result<(), Proj
             | Event::Erased(Erased::Done(_))
             | Event::PolicyAdopted(_)
             | Event::CohortFrozen(_)
+            | Event::ModelAdopted(_)
             | Event::SecondApproval(_) => {}
             Event::Redacted(event) => {
                 if event.row {

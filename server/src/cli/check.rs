@@ -60,8 +60,12 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
             print(args, &checked)?;
             anyhow::bail!("the journal is damaged: it is the truth, and nothing can give it back but a backup");
         }
-        let remake =
-            Remake { gallery: !found.gallery.is_empty(), registry: !found.registry.is_empty(), face_basis: false };
+        let remake = Remake {
+            gallery: !found.gallery.is_empty(),
+            registry: !found.registry.is_empty(),
+            face_basis: false,
+            model: false,
+        };
         Folder::open_and(&args.data, models.model, models.cohort, remake)?.close()?;
         let (mut again, left) = look(&args.data, &models)?;
         let made = [(remake.gallery, "gallery/"), (remake.registry, "registry.sqlite")];

@@ -17,6 +17,10 @@ pub struct RebuildArgs {
     /// Learn the face bases anew from the references of today; they are kept as they were frozen otherwise.
     #[arg(long)]
     relearn_face_basis: bool,
+    /// Make a gallery that another build's fingerprint model made with this build's, and say so in the log. Earlier builds
+    /// do not read the folder any more; a frozen cohort holds no longer: freeze another.
+    #[arg(long)]
+    adopt_model: bool,
     /// Print one JSON document instead of words.
     #[arg(long)]
     json: bool,
@@ -70,6 +74,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 struct Rebuilt {
     position: u64,
     references: u64,
+    finger_model: String,
     seconds: f64,
     references_per_s: f64,
     digest_disagrees_at: Vec<u64>,
@@ -83,20 +88,22 @@ pub fn rebuild(args: &RebuildArgs) -> anyhow::Result<()> {
     exists(&args.data)?;
     let models = Models::shipped().map_err(|e| BadInput::error(e.to_string()))?;
     let started = Instant::now();
-    let remake = Remake { gallery: true, registry: true, face_basis: args.relearn_face_basis };
+    let remake = Remake { gallery: true, registry: true, face_basis: args.relearn_face_basis, model: args.adopt_model };
     let folder = Folder::open_and(&args.data, models.model, models.cohort, remake)?;
     let (position, references) = (folder.last_position(), folder.published().load().live());
     let digest_disagrees_at = folder.disagreed().to_vec();
     folder.close()?;
     let seconds = started.elapsed().as_secs_f64();
     let references_per_s = (references as f64 / seconds.max(1e-9)).round();
-    let rebuilt = Rebuilt { position, references, seconds, references_per_s, digest_disagrees_at };
+    let finger_model = models.model.id().to_owned();
+    let rebuilt = Rebuilt { position, references, finger_model, seconds, references_per_s, digest_disagrees_at };
     if args.json {
         print_json(&rebuilt)?;
     } else {
         print_table(&[
             vec!["log position".into(), grouped(position)],
             vec!["references".into(), grouped(references)],
+            vec!["fingerprint model".into(), models.model.id().to_owned()],
             vec!["seconds".into(), format!("{seconds:.1}")],
             vec!["references per second".into(), grouped(references_per_s as u64)],
         ]);

@@ -491,18 +491,19 @@ impl Registry {
         Ok(row.optional()?)
     }
 
-    /// The weights of the cohort that was frozen last before a position.
+    /// The cohort that was frozen last before a position: where, and its weights.
     ///
     /// # Errors
     /// SQLite.
-    pub fn cohort_before(&self, position: u64) -> Result<Option<[f32; COHORT_WEIGHTS]>, RegistryError> {
-        let mut query =
-            self.db.prepare_cached("SELECT weights FROM cohorts WHERE position < ?1 ORDER BY position DESC LIMIT 1")?;
+    pub fn cohort_before(&self, position: u64) -> Result<Option<(u64, [f32; COHORT_WEIGHTS])>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT position, weights FROM cohorts WHERE position < ?1 ORDER BY position DESC LIMIT 1",
+        )?;
         let position = i64::try_from(position).unwrap_or(i64::MAX);
-        let bytes: Option<Vec<u8>> = query.query_row([position], |r| r.get(0)).optional()?;
-        Ok(bytes.filter(|b| b.len() == 4 * COHORT_WEIGHTS).map(|bytes| {
+        let found: Option<(i64, Vec<u8>)> = query.query_row([position], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        Ok(found.filter(|(_, bytes)| bytes.len() == 4 * COHORT_WEIGHTS).map(|(position, bytes)| {
             let mut weights = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            std::array::from_fn(|_| weights.next().unwrap_or(0.0))
+            (position as u64, std::array::from_fn(|_| weights.next().unwrap_or(0.0)))
         }))
     }
 
@@ -646,6 +647,10 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
         Event::CohortFrozen(c) => {
             let weights: Vec<u8> = c.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
             tx.prepare_cached("INSERT OR REPLACE INTO cohorts VALUES(?1, ?2)")?.execute(params![position, weights])?;
+        }
+        // Those before were learned from another model's scores.
+        Event::ModelAdopted(_) => {
+            tx.prepare_cached("DELETE FROM cohorts")?.execute([])?;
         }
         Event::SecondApproval(a) => {
             tx.prepare_cached("INSERT OR IGNORE INTO approvals VALUES(?1, ?2, ?3)")?.execute(params![

@@ -12,12 +12,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duynhat_engine::finger::{COHORT_WEIGHTS, Cohort, Model};
+use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::gallery::{FolderLock, Gallery, GalleryError, Snapshot};
 use duynhat_engine::log::projection::{self, Applicable, ProjectionError};
 use duynhat_engine::log::{
-    CohortFrozen, Created, Event, EventLog, FileJournal, JournalReader, LogError, Record, RegistryDigest, redact,
-    segment,
+    CohortFrozen, Created, Event, EventLog, FileJournal, JournalReader, LogError, ModelAdopted, Record, RegistryDigest,
+    redact, segment,
 };
 use duynhat_engine::storage::{self, Storage};
 
@@ -77,8 +77,11 @@ pub enum FolderError {
     /// No normalisation is no cohort that could be frozen.
     #[error("a cohort without weights can't be frozen")]
     NoCohort,
-    /// The gallery in the log was made with another model.
-    #[error("the gallery was made with fingerprint model {found}; this build has {expected}")]
+    /// The gallery was made with another model.
+    #[error(
+        "the gallery was made with fingerprint model {found}; this build has {expected}: `duynhat gallery rebuild \
+         --adopt-model` makes it anew"
+    )]
     Model {
         /// This build's.
         expected: String,
@@ -109,6 +112,8 @@ pub struct Remake {
     pub registry: bool,
     /// With the columns: learn the face bases anew instead of keeping the frozen ones.
     pub face_basis: bool,
+    /// With both: make them with this build's fingerprint model where they were made with another, and say so in the log.
+    pub model: bool,
 }
 
 impl Remake {
@@ -187,15 +192,25 @@ impl Folder {
                 Created { gallery: journal.gallery(), time_ms: super::now_ms(), finger_model: model.id().to_owned() };
             journal.append(&[Event::Created(created)])?;
         }
-        let id = check_created(&logs, model)?;
+        let id = created_in(&logs)?.gallery;
         redact::sweep(&logs)?;
         let columns = gallery_dir(dir);
+        let made_with = model_of(&logs, &columns)?;
+        let adopt = remake.model && remake.gallery && remake.registry && made_with != model.id();
+        if !adopt {
+            check_model(made_with, model)?;
+        }
         let frozen = if remake.any() {
             // What is thrown away must be there to be had again.
             JournalReader::open(&logs, 1)?.try_for_each(|record| record.map(|_| ()))?;
             let frozen = Gallery::face_models_in(&columns).ok().flatten().filter(|_| !remake.face_basis);
             if remake.gallery && columns.exists() {
                 std::fs::remove_dir_all(&columns).map_err(io(&columns))?;
+            }
+            // After the columns: without them the log says whose they are to be.
+            if adopt {
+                let adopted = ModelAdopted { time_ms: super::now_ms(), finger_model: model.id().to_owned() };
+                journal.append(&[Event::ModelAdopted(adopted)])?;
             }
             frozen.filter(|_| remake.gallery)
         } else {
@@ -206,7 +221,7 @@ impl Folder {
             gallery.begin_with(models);
         }
         gallery.sweep()?;
-        let last_record = match journal.found_last()? {
+        let last_record = match journal.found_last()?.filter(|_| !adopt) {
             Some(record) => Some(record),
             None => JournalReader::open(&logs, journal.last_position())?.next().transpose()?,
         };
@@ -222,8 +237,10 @@ impl Folder {
             return Err(FolderError::Ahead { path, applied, last });
         }
         let from = gallery.replay_from().min(registry_applied + 1);
-        let before = registry.cohort_before(from)?;
-        let mut cohort = before.map_or_else(|| cohort.clone(), |weights| Cohort::frozen(model, weights));
+        let mut cohort = match registry.cohort_before(from)? {
+            Some((position, _)) => Self::cohort_at(dir, position, model)?.unwrap_or_else(|| cohort.clone()),
+            None => cohort.clone(),
+        };
         if from <= last {
             let mut reader = JournalReader::open(&logs, from)?;
             loop {
@@ -341,6 +358,12 @@ impl Folder {
     pub fn record(dir: &Path, position: u64) -> Result<Option<Record>, LogError> {
         JournalReader::open(&log_dir(dir), position)?.next().transpose()
     }
+
+    /// The cohort frozen at a position; `None` when it is another model's, or none was frozen there.
+    fn cohort_at(dir: &Path, position: u64, model: &Model) -> Result<Option<Cohort>, LogError> {
+        let event = Self::record(dir, position)?.map(|record| record.event);
+        Ok(event.and_then(|event| if let Event::CohortFrozen(frozen) = event { frozen.of_model(model) } else { None }))
+    }
 }
 
 /// A data folder seen beside its writer, or without one; nothing is written.
@@ -360,7 +383,8 @@ impl ReadOnly {
     /// No gallery there, damage with file and offset, I/O.
     pub fn open(dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
         let logs = log_dir(dir);
-        let id = check_created(&logs, model)?;
+        let id = created_in(&logs)?.gallery;
+        check_model(model_of(&logs, &gallery_dir(dir))?, model)?;
         let mut gallery = Gallery::open(&gallery_dir(dir), id, model.into(), false)?;
         let mut cohort = cohort_before(dir, gallery.replay_from(), model, cohort)?;
         let mut reader = JournalReader::open(&logs, gallery.replay_from())?;
@@ -381,8 +405,9 @@ impl ReadOnly {
 fn cohort_before(dir: &Path, position: u64, model: &Model, shipped: &Cohort) -> Result<Cohort, FolderError> {
     if position > 1 {
         match cohort_of_registry(dir, position) {
-            Ok(Some(weights)) => {
-                return Ok(weights.map_or_else(|| shipped.clone(), |weights| Cohort::frozen(model, weights)));
+            Ok(Some(None)) => return Ok(shipped.clone()),
+            Ok(Some(Some(at))) => {
+                return Ok(Folder::cohort_at(dir, at, model)?.unwrap_or_else(|| shipped.clone()));
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the registry can't be read; the cohort is read from the log"),
@@ -390,16 +415,18 @@ fn cohort_before(dir: &Path, position: u64, model: &Model, shipped: &Cohort) -> 
     }
     let mut cohort = shipped.clone();
     for record in JournalReader::open(&log_dir(dir), 1)?.take(usize::try_from(position - 1).unwrap_or(usize::MAX)) {
-        if let Event::CohortFrozen(frozen) = record?.event {
-            cohort = Cohort::frozen(model, frozen.weights);
+        if let Event::CohortFrozen(frozen) = record?.event
+            && let Some(frozen) = frozen.of_model(model)
+        {
+            cohort = frozen;
         }
     }
     Ok(cohort)
 }
 
-/// What the registry says of the cohort in force at a position; `None` when it has not come so far or can't be trusted: its
+/// Where the registry says that the cohort in force at a position was frozen; `None` when it has not come so far or can't be trusted: its
 /// pages carry no checksum, so it is compared with that of its file, or, beside a writer, with the digest of its rows.
-fn cohort_of_registry(dir: &Path, position: u64) -> Result<Option<Option<[f32; COHORT_WEIGHTS]>>, FolderError> {
+fn cohort_of_registry(dir: &Path, position: u64) -> Result<Option<Option<u64>>, FolderError> {
     let path = registry_path(dir);
     if !path.exists() {
         return Ok(None);
@@ -415,19 +442,36 @@ fn cohort_of_registry(dir: &Path, position: u64) -> Result<Option<Option<[f32; C
     if registry.applied()? + 1 < position {
         return Ok(None);
     }
-    Ok(Some(registry.cohort_before(position)?))
+    Ok(Some(registry.cohort_before(position)?.map(|(at, _)| at)))
 }
 
-fn check_created(logs: &Path, model: &Model) -> Result<[u8; 16], FolderError> {
+fn created_in(logs: &Path) -> Result<Created, FolderError> {
     match segment::first_record(logs)? {
-        Some(Record { event: Event::Created(created), .. }) => {
-            if created.finger_model != model.id() {
-                return Err(FolderError::Model { expected: model.id().to_owned(), found: created.finger_model });
-            }
-            Ok(created.gallery)
-        }
+        Some(Record { event: Event::Created(created), .. }) => Ok(created),
         _ => Err(FolderError::NotCreated { path: logs.into() }),
     }
+}
+
+/// The fingerprint model that the gallery was made with: as its columns say, or, where there are none yet, the log, which
+/// is read whole.
+fn model_of(logs: &Path, columns: &Path) -> Result<String, FolderError> {
+    if let Some(model) = Gallery::finger_model_in(columns)? {
+        return Ok(model);
+    }
+    let mut model = created_in(logs)?.finger_model;
+    for record in JournalReader::open(logs, 1)? {
+        if let Event::ModelAdopted(adopted) = record?.event {
+            model = adopted.finger_model;
+        }
+    }
+    Ok(model)
+}
+
+fn check_model(found: String, model: &Model) -> Result<(), FolderError> {
+    if found == model.id() {
+        return Ok(());
+    }
+    Err(FolderError::Model { expected: model.id().to_owned(), found })
 }
 
 /// The registry, verified; one that does not hold what it should is thrown away, to be made from the log.

@@ -1,0 +1,168 @@
+//! A build with another fingerprint model does not touch a gallery by accident, and takes it over when it is told to: what
+//! it finds then is what it would have found had it been there from the start.
+
+use std::path::Path;
+use std::process::Command;
+
+use duynhat_datasets::{People, Settings};
+use duynhat_engine::finger::{Cohort, Model};
+use duynhat_engine::log::{Event, JournalReader};
+use duynhat_engine::template::{Biometrics, FingerPosition};
+use duynhat_server::service::{
+    EnrolRequest, Folder, FolderError, Models, ReadOnly, Remake, Service, ServiceOptions, gallery_dir, log_dir,
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_duynhat-under-test");
+const PEOPLE: u64 = 530;
+/// Enrolled after a cohort was frozen.
+const LATER: u64 = 20;
+/// Of a model file, before the weights.
+const HEADER: usize = 32;
+
+/// The shipped model with another first weight and another level, as an earlier build might have had it.
+fn earlier() -> &'static Model {
+    let mut bytes = Model::shipped().to_bytes();
+    bytes[HEADER] ^= 64;
+    let clusters = 32 * 32 + 4;
+    let level = bytes.len() - clusters - 4;
+    let shifted = f32::from_le_bytes(bytes[level..level + 4].try_into().expect("four bytes")) + 1.0;
+    bytes[level..level + 4].copy_from_slice(&shifted.to_le_bytes());
+    let end = bytes.len() - 4;
+    let checksum = crc32c::crc32c(&bytes[..end]);
+    bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+    Box::leak(Box::new(Model::from_bytes(&bytes).expect("a model")))
+}
+
+fn models(model: &'static Model) -> Models {
+    let cohort = Box::leak(Box::new(Cohort::expected(model)));
+    Models { model, cohort, ..Models::shipped().expect("a kernel") }
+}
+
+fn enrol(data: &Path, model: &'static Model, people: std::ops::Range<u64>) {
+    let index = FingerPosition::new(2).expect("right index");
+    let synthetic = People::new(3, Settings::default());
+    let request = |n: u64| EnrolRequest {
+        subject: format!("P-{n}"),
+        identity: None,
+        biometrics: Biometrics::new(vec![synthetic.person(n).finger(index, 0)], Vec::new(), Vec::new())
+            .expect("one finger"),
+    };
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+        let service = Service::open(data, models(model), ServiceOptions::default()).expect("opens");
+        service.enrol(people.map(request).collect()).await.expect("enrols");
+        service.close().await;
+    });
+}
+
+/// What is stored of each row's print: its codes' comparison features and its level.
+fn rows(data: &Path) -> Vec<(Vec<u8>, u32)> {
+    let gallery = ReadOnly::open(data, Model::shipped(), Cohort::shipped()).expect("opens");
+    let row = |row| {
+        let prepared = gallery.snapshot.prepared(row).expect("reads");
+        prepared.fingers.first().map_or((Vec::new(), 0), |f| {
+            let codes = f.features.view().codes().iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+            (codes, f.cohort.level.to_bits())
+        })
+    };
+    (0..gallery.snapshot.rows()).map(row).collect()
+}
+
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(BINARY).args(args).output().expect("runs");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), text)
+}
+
+fn adoptions(data: &Path) -> Vec<(u64, String)> {
+    let records = JournalReader::open(&log_dir(data), 1).expect("a log").map(|r| r.expect("sound"));
+    let adopted = records.filter_map(|r| match r.event {
+        Event::ModelAdopted(adopted) => Some((r.position, adopted.finger_model)),
+        _ => None,
+    });
+    adopted.collect()
+}
+
+#[test]
+fn a_gallery_of_another_model_is_taken_over_when_it_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let path = data.to_str().expect("a path");
+    let (earlier, shipped) = (earlier(), Model::shipped());
+    enrol(&data, earlier, 0..PEOPLE);
+    // With a cohort of the earlier model in force from there on.
+    {
+        let mut folder = Folder::open(&data, earlier, &Cohort::expected(earlier)).expect("opens");
+        let learned = duynhat_server::service::learn_cohort(&folder.published().load(), earlier, 520).expect("learns");
+        folder.freeze_cohort(&learned.cohort, learned.members).expect("frozen");
+        folder.close().expect("closes");
+    }
+    enrol(&data, earlier, PEOPLE..PEOPLE + LATER);
+
+    // Neither read nor written, and told what to do; with columns and without.
+    for _ in 0..2 {
+        for command in [&["gallery", "stat"][..], &["gallery", "rebuild"], &["gallery", "freeze-cohort"]] {
+            let (code, text) = run(&[command, &["--data", path]].concat());
+            assert_ne!(code, Some(0), "{command:?}: {text}");
+            assert!(text.contains(earlier.id()) && text.contains(shipped.id()), "{command:?}: {text}");
+            assert!(text.contains("gallery rebuild --adopt-model"), "{command:?}: {text}");
+        }
+        std::fs::remove_dir_all(gallery_dir(&data)).ok();
+    }
+    assert_eq!(adoptions(&data), []);
+
+    let (code, text) = run(&["gallery", "rebuild", "--data", path, "--adopt-model", "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(shipped.id()) && text.contains(&format!("\"references\":{}", PEOPLE + LATER)), "{text}");
+    let adopted = adoptions(&data);
+    assert_eq!(adopted.iter().map(|(_, model)| model.as_str()).collect::<Vec<_>>(), [shipped.id()]);
+
+    // As if this build had enrolled everybody, the other model's cohort forgotten.
+    let afresh = folder.path().join("afresh");
+    enrol(&afresh, shipped, 0..PEOPLE + LATER);
+    let expected = rows(&afresh);
+    assert_eq!(expected.len() as u64, PEOPLE + LATER);
+    assert!(rows(&data) == expected, "codes and levels are this model's");
+    assert_eq!(ReadOnly::open(&data, shipped, Cohort::shipped()).expect("opens").cohort, *Cohort::shipped());
+
+    // It stays so: asked again, after enrolments, and when the columns are lost. The earlier build is refused now.
+    let (code, text) = run(&["gallery", "rebuild", "--data", path, "--adopt-model"]);
+    assert_eq!(code, Some(0), "{text}");
+    enrol(&data, shipped, PEOPLE + LATER..PEOPLE + LATER + 5);
+    enrol(&afresh, shipped, PEOPLE + LATER..PEOPLE + LATER + 5);
+    for lost in [false, true] {
+        if lost {
+            std::fs::remove_dir_all(gallery_dir(&data)).expect("there were columns");
+        }
+        assert!(rows(&data) == rows(&afresh), "columns lost: {lost}");
+        let refused = Folder::open(&data, earlier, &Cohort::expected(earlier)).map(|_| ());
+        assert!(matches!(refused, Err(FolderError::Model { .. })), "{refused:?}");
+    }
+    enrol(&data, shipped, PEOPLE + LATER + 5..PEOPLE + LATER + 6);
+    enrol(&afresh, shipped, PEOPLE + LATER + 5..PEOPLE + LATER + 6);
+    assert!(rows(&data) == rows(&afresh));
+    assert_eq!(adoptions(&data), adopted, "said once");
+}
+
+#[test]
+fn a_takeover_that_was_cut_short_is_finished() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let (earlier, shipped) = (earlier(), Model::shipped());
+    enrol(&data, earlier, 0..PEOPLE);
+    {
+        let mut folder = Folder::open(&data, earlier, &Cohort::expected(earlier)).expect("opens");
+        let learned = duynhat_server::service::learn_cohort(&folder.published().load(), earlier, 520).expect("learns");
+        folder.freeze_cohort(&learned.cohort, learned.members).expect("frozen");
+        folder.close().expect("closes");
+    }
+    enrol(&data, earlier, PEOPLE..PEOPLE + LATER);
+    let remake = Remake { gallery: true, registry: true, model: true, ..Remake::default() };
+    drop(Folder::open_and(&data, shipped, Cohort::shipped(), remake).expect("taken over"));
+    // Dead before a column was written; the registry may have come any far.
+    std::fs::remove_dir_all(gallery_dir(&data)).ok();
+    let afresh = folder.path().join("afresh");
+    enrol(&afresh, shipped, 0..PEOPLE + LATER);
+    drop(Folder::open(&data, shipped, Cohort::shipped()).expect("finished without being asked again"));
+    assert!(rows(&data) == rows(&afresh));
+    assert_eq!(adoptions(&data).len(), 1);
+}
