@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use duynhat_engine::finger::Model;
+use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::gallery::{BLOCKS_FORMAT_VERSION, Gallery, MANIFEST_FORMAT_VERSION, ModelName};
 use duynhat_engine::log::{Event, FORMAT_VERSION, JournalReader, Record, Redacted, verify_durable_note};
 use duynhat_engine::storage::StorageKey;
@@ -19,8 +19,8 @@ use duynhat_engine::template::{Biometrics, FaceTemplate, FingerPosition, Purpose
 use duynhat_server::registry::Registry;
 use duynhat_server::sealed_file::{self, SealedWriter};
 use duynhat_server::service::{
-    EnrolRequest, EraseRequest, EraseTarget, Models, Service, ServiceOptions, Submission, gallery_dir, log_dir,
-    registry_path,
+    EnrolRequest, EraseRequest, EraseTarget, Folder, Models, Remake, Service, ServiceOptions, Submission, gallery_dir,
+    log_dir, registry_path,
 };
 use duynhat_test_support::http::encounter;
 
@@ -185,6 +185,14 @@ fn read(golden: &Golden) {
     let mut opened = Vec::new();
     sealed_file::open(&std::fs::read(golden.join("sealed")).unwrap()[..], &key, &mut opened).unwrap();
     assert_eq!(opened, SEALED_TEXT);
+
+    // Whatever model it had, this build takes it over, with every reference.
+    drop((registry, gallery));
+    let remake = Remake { gallery: true, registry: true, model: true, ..Remake::default() };
+    let folder = Folder::open_and(&data, Model::shipped(), Cohort::shipped(), remake).unwrap();
+    assert_eq!(folder.published().load().live(), PEOPLE, "one erased, one checked");
+    assert_eq!(folder.disagreed(), [0; 0], "the registry is what the log says that it was");
+    folder.close().unwrap();
 }
 
 #[test]

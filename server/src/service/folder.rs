@@ -195,14 +195,13 @@ impl Folder {
         let id = created_in(&logs)?.gallery;
         redact::sweep(&logs)?;
         let columns = gallery_dir(dir);
-        let made_with = model_of(&logs, &columns)?;
+        // What is thrown away must be there to be had again: the log is read whole first.
+        let made_with = if remake.any() { model_in_log(&logs)? } else { model_of(&logs, &columns)? };
         let adopt = remake.model && remake.gallery && remake.registry && made_with != model.id();
         if !adopt {
             check_model(made_with, model)?;
         }
         let frozen = if remake.any() {
-            // What is thrown away must be there to be had again.
-            JournalReader::open(&logs, 1)?.try_for_each(|record| record.map(|_| ()))?;
             let frozen = Gallery::face_models_in(&columns).ok().flatten().filter(|_| !remake.face_basis);
             if remake.gallery && columns.exists() {
                 std::fs::remove_dir_all(&columns).map_err(io(&columns))?;
@@ -452,12 +451,13 @@ fn created_in(logs: &Path) -> Result<Created, FolderError> {
     }
 }
 
-/// The fingerprint model that the gallery was made with: as its columns say, or, where there are none yet, the log, which
-/// is read whole.
+/// The fingerprint model that the gallery was made with: as its columns say, or, where there are none yet, the log.
 fn model_of(logs: &Path, columns: &Path) -> Result<String, FolderError> {
-    if let Some(model) = Gallery::finger_model_in(columns)? {
-        return Ok(model);
-    }
+    Gallery::finger_model_in(columns)?.map_or_else(|| model_in_log(logs), Ok)
+}
+
+/// The same as the log says, which is read whole.
+fn model_in_log(logs: &Path) -> Result<String, FolderError> {
     let mut model = created_in(logs)?.finger_model;
     for record in JournalReader::open(logs, 1)? {
         if let Event::ModelAdopted(adopted) = record?.event {
