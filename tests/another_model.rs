@@ -9,7 +9,8 @@ use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::log::{Event, JournalReader};
 use duynhat_engine::template::{Biometrics, FingerPosition};
 use duynhat_server::service::{
-    EnrolRequest, Folder, FolderError, Models, ReadOnly, Remake, Service, ServiceOptions, gallery_dir, log_dir,
+    EnrolRequest, Folder, FolderError, Models, ReadOnly, Remake, Service, ServiceOptions, gallery_dir, learn_cohort,
+    log_dir,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_duynhat-under-test");
@@ -54,6 +55,16 @@ fn enrol(data: &Path, model: &'static Model, people: std::ops::Range<u64>) {
     });
 }
 
+/// Everybody, the later ones normalised by a cohort of that model.
+fn enrol_all(data: &Path, model: &'static Model) {
+    enrol(data, model, 0..PEOPLE);
+    let mut folder = Folder::open(data, model, &Cohort::expected(model)).expect("opens");
+    let learned = learn_cohort(&folder.published().load(), model, 520).expect("learns");
+    folder.freeze_cohort(&learned.cohort, learned.members).expect("frozen");
+    folder.close().expect("closes");
+    enrol(data, model, PEOPLE..PEOPLE + LATER);
+}
+
 /// What is stored of each row's print: its codes' comparison features and its level.
 fn rows(data: &Path) -> Vec<(Vec<u8>, u32)> {
     let gallery = ReadOnly::open(data, Model::shipped(), Cohort::shipped()).expect("opens");
@@ -88,15 +99,7 @@ fn a_gallery_of_another_model_is_taken_over_when_it_is_asked_for() {
     let data = folder.path().join("data");
     let path = data.to_str().expect("a path");
     let (earlier, shipped) = (earlier(), Model::shipped());
-    enrol(&data, earlier, 0..PEOPLE);
-    // With a cohort of the earlier model in force from there on.
-    {
-        let mut folder = Folder::open(&data, earlier, &Cohort::expected(earlier)).expect("opens");
-        let learned = duynhat_server::service::learn_cohort(&folder.published().load(), earlier, 520).expect("learns");
-        folder.freeze_cohort(&learned.cohort, learned.members).expect("frozen");
-        folder.close().expect("closes");
-    }
-    enrol(&data, earlier, PEOPLE..PEOPLE + LATER);
+    enrol_all(&data, earlier);
 
     // Neither read nor written, and told what to do; with columns and without.
     for _ in 0..2 {
@@ -148,14 +151,7 @@ fn a_takeover_that_was_cut_short_is_finished() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let (earlier, shipped) = (earlier(), Model::shipped());
-    enrol(&data, earlier, 0..PEOPLE);
-    {
-        let mut folder = Folder::open(&data, earlier, &Cohort::expected(earlier)).expect("opens");
-        let learned = duynhat_server::service::learn_cohort(&folder.published().load(), earlier, 520).expect("learns");
-        folder.freeze_cohort(&learned.cohort, learned.members).expect("frozen");
-        folder.close().expect("closes");
-    }
-    enrol(&data, earlier, PEOPLE..PEOPLE + LATER);
+    enrol_all(&data, earlier);
     let remake = Remake { gallery: true, registry: true, model: true, ..Remake::default() };
     drop(Folder::open_and(&data, shipped, Cohort::shipped(), remake).expect("taken over"));
     // Dead before a column was written; the registry may have come any far.
