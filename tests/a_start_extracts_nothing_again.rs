@@ -12,6 +12,7 @@ use duynhat_server::service::{
     EnrolRequest, EraseRequest, EraseTarget, Folder, FolderError, MaintenanceOptions, Models, ReadOnly, Remake,
     Service, ServiceOptions, gallery_dir, log_dir,
 };
+use duynhat_test_support::folders::copy;
 use duynhat_test_support::http::encounter;
 
 /// One whole block and a partial one.
@@ -79,19 +80,6 @@ fn compare(data: &Path, people: u64, erased: Option<u64>) {
         }
         let values = |p: &Prepared| -> Vec<Vec<f32>> { p.faces.iter().map(|f| f.values().to_vec()).collect() };
         assert_eq!(values(&stored), values(&made));
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target)
-        } else {
-            let _bytes = std::fs::copy(&path, &target).unwrap();
-        }
     }
 }
 

@@ -12,11 +12,13 @@ use duynhat_server::service::{
     EnrolRequest, Folder, FolderError, Models, ReadOnly, Remake, Service, ServiceOptions, gallery_dir, learn_cohort,
     log_dir,
 };
+use duynhat_test_support::folders::copy;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_duynhat-under-test");
 const PEOPLE: u64 = 530;
 /// Enrolled after a cohort was frozen.
 const LATER: u64 = 20;
+const TAKEOVER: Remake = Remake { gallery: true, registry: true, model: true, face_basis: false };
 /// Of a model file, before the weights.
 const HEADER: usize = 32;
 
@@ -102,14 +104,16 @@ fn a_gallery_of_another_model_is_taken_over_when_it_is_asked_for() {
     enrol_all(&data, earlier);
 
     // Neither read nor written, and told what to do; with columns and without.
-    for _ in 0..2 {
-        for command in [&["gallery", "stat"][..], &["gallery", "rebuild"], &["gallery", "freeze-cohort"]] {
-            let (code, text) = run(&[command, &["--data", path]].concat());
-            assert_ne!(code, Some(0), "{command:?}: {text}");
-            assert!(text.contains(earlier.id()) && text.contains(shipped.id()), "{command:?}: {text}");
-            assert!(text.contains("gallery rebuild --adopt-model"), "{command:?}: {text}");
+    let bare = folder.path().join("bare");
+    copy(&data, &bare);
+    std::fs::remove_dir_all(gallery_dir(&bare)).expect("there were columns");
+    for data in [&data, &bare] {
+        for command in ["stat", "check", "rebuild", "freeze-cohort"] {
+            let (code, text) = run(&["gallery", command, "--data", data.to_str().expect("a path")]);
+            assert_eq!(code, Some(2), "{command}: {text}");
+            assert!(text.contains(earlier.id()) && text.contains(shipped.id()), "{command}: {text}");
+            assert!(text.contains("gallery rebuild --adopt-model"), "{command}: {text}");
         }
-        std::fs::remove_dir_all(gallery_dir(&data)).ok();
     }
     assert_eq!(adoptions(&data), []);
 
@@ -149,16 +153,65 @@ fn a_gallery_of_another_model_is_taken_over_when_it_is_asked_for() {
 #[test]
 fn a_takeover_that_was_cut_short_is_finished() {
     let folder = tempfile::tempdir().expect("a folder");
+    let (data, before) = (folder.path().join("data"), folder.path().join("before"));
+    let (earlier, shipped) = (earlier(), Model::shipped());
+    enrol_all(&data, earlier);
+    copy(&data, &before);
+    drop(Folder::open_and(&data, shipped, Cohort::shipped(), TAKEOVER).expect("taken over"));
+    let afresh = folder.path().join("afresh");
+    enrol(&afresh, shipped, 0..PEOPLE + LATER);
+    // The log has the takeover; of the rest there is what there was before, nothing, or columns without a registry.
+    for (columns, registry) in [(true, true), (false, false), (false, true), (true, false)] {
+        let cut = folder.path().join(format!("{columns}-{registry}"));
+        copy(&data, &cut);
+        std::fs::remove_dir_all(gallery_dir(&cut)).expect("there were columns");
+        for file in ["registry.sqlite", "registry.sum"] {
+            std::fs::remove_file(cut.join(file)).ok();
+            if registry {
+                std::fs::copy(before.join(file), cut.join(file)).expect("a file");
+            }
+        }
+        if columns {
+            copy(&gallery_dir(&before), &gallery_dir(&cut));
+            let refused = ReadOnly::open(&cut, shipped, Cohort::shipped()).map(|_| ());
+            assert!(matches!(refused, Err(FolderError::Model { .. })), "nobody may write them yet: {refused:?}");
+        }
+        let finished = Folder::open(&cut, shipped, Cohort::shipped()).expect("finished without being asked again");
+        assert_eq!(finished.cohort(), Cohort::shipped());
+        finished.close().expect("closes");
+        assert!(rows(&cut) == rows(&afresh), "columns {columns}, registry {registry}");
+        assert_eq!(adoptions(&cut).len(), 1);
+    }
+}
+
+#[test]
+fn back_again_everything_is_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let (earlier, shipped) = (earlier(), Model::shipped());
     enrol_all(&data, earlier);
-    let remake = Remake { gallery: true, registry: true, model: true, ..Remake::default() };
-    drop(Folder::open_and(&data, shipped, Cohort::shipped(), remake).expect("taken over"));
-    // Dead before a column was written; the registry may have come any far.
-    std::fs::remove_dir_all(gallery_dir(&data)).ok();
-    let afresh = folder.path().join("afresh");
-    enrol(&afresh, shipped, 0..PEOPLE + LATER);
-    drop(Folder::open(&data, shipped, Cohort::shipped()).expect("finished without being asked again"));
-    assert!(rows(&data) == rows(&afresh));
-    assert_eq!(adoptions(&data).len(), 1);
+    let before = ReadOnly::open(&data, earlier, &Cohort::expected(earlier)).expect("opens");
+    let levels = |gallery: &ReadOnly| -> Vec<u32> {
+        let level = |row| {
+            gallery.snapshot.prepared(row).expect("reads").fingers.first().map_or(0, |f| f.cohort.level.to_bits())
+        };
+        (0..gallery.snapshot.rows()).map(level).collect()
+    };
+    let expected = levels(&before);
+    drop(Folder::open_and(&data, shipped, Cohort::shipped(), TAKEOVER).expect("taken over"));
+    let back = Folder::open_and(&data, earlier, &Cohort::expected(earlier), TAKEOVER).expect("taken back");
+    assert_eq!(back.cohort(), &before.cohort, "its own cohort holds again");
+    back.close().expect("closes");
+    // Opened again, from the columns and from the log alone.
+    for lost in [false, true] {
+        if lost {
+            std::fs::remove_dir_all(gallery_dir(&data)).expect("there were columns");
+            std::fs::remove_file(data.join("registry.sqlite")).expect("there was a registry");
+        }
+        let again = ReadOnly::open(&data, earlier, &Cohort::expected(earlier)).expect("opens");
+        assert_eq!(again.cohort, before.cohort, "lost: {lost}");
+        assert!(levels(&again) == expected, "lost: {lost}");
+    }
+    let models: Vec<String> = adoptions(&data).into_iter().map(|(_, model)| model).collect();
+    assert_eq!(models, [shipped.id(), earlier.id()]);
 }

@@ -16,6 +16,7 @@ use duynhat_server::service::{
     CheckDocument, EnrolRequest, FolderError, IdentifyDocument, IdentifyRequest, Identity, Models, ReadOnly, Service,
     ServiceError, ServiceOptions, Submission, log_dir,
 };
+use duynhat_test_support::folders::copy;
 use duynhat_test_support::http::encounter;
 use duynhat_test_support::parallel::each;
 use duynhat_test_support::script::Dice;
@@ -162,19 +163,6 @@ enum Outcome {
     AtTouch,
     ByCheck,
     Harmless,
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).expect("a copy");
-        }
-    }
 }
 
 fn files(dir: &Path, found: &mut Vec<(PathBuf, u64)>) {

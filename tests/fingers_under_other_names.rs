@@ -150,7 +150,7 @@ async fn a_single_search_finds_them_when_asked_to() {
             if cross_position || !needed {
                 assert_eq!(subjects, [format!("P{index}")], "{what}, {fingers} fingers, {cross_position}");
             } else if what == "counted from the little finger" && !subjects.is_empty() {
-                // The middle fingers keep their names: for some that is enough.
+                // The middle fingers keep their names: for some that is enough, for others not.
                 assert_eq!(subjects, [format!("P{index}")], "{what}: somebody else");
             } else {
                 assert_eq!(subjects, [""; 0], "{what}: found although nobody looked for it");

@@ -33,8 +33,7 @@ async fn shared_work_changes_no_answer() {
         SearchOptions { only: Some((100..200).collect()), shortlist_min: 20, ..default.clone() },
         SearchOptions { shortlist_min: 20, swapped_max: 0, crossed_max: 9, ..default },
     ];
-    // Ten fingers of which the screened ones rule out everyone leave no candidate, and a face alone hardly any.
-    let (mut searched, mut answered) = (0, 0);
+    let mut compared = 0;
     // Somebody there, somebody with the hands exchanged, and somebody who is not there.
     for (index, shot, swapped) in [(3, 1, false), (120, 1, true), (PEOPLE + 5, 0, false)] {
         let mut whole = capture(index, shot);
@@ -60,10 +59,13 @@ async fn shared_work_changes_no_answer() {
                 let part = probe.part(held, face);
                 let found = identify_again(models.matcher(), &snapshot, &part, options, &memory).unwrap();
                 assert_eq!(found, expected, "person {index}, fingers {fingers:?}, face {face}, {options:?}");
-                (searched, answered) = (searched + 1, answered + usize::from(!found.candidates.is_empty()));
+                // Four fingers and more may rule everybody out.
+                let few = (1..4).contains(&fingers.len());
+                assert!(!few || !found.candidates.is_empty(), "person {index}, fingers {fingers:?}, {options:?}");
+                compared += usize::from(!few && !found.candidates.is_empty());
             }
         }
     }
-    assert!(answered * 3 >= searched * 2, "only {answered} of {searched} searches had something to compare");
+    assert!(compared >= 14, "only {compared} searches with four and more fingers had something to compare");
     service.close().await;
 }

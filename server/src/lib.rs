@@ -102,7 +102,7 @@ pub fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             eprintln!("duynhat: {error:#}");
-            let usage = error.chain().any(|e| e.is::<cli::BadInput>());
+            let usage = error.chain().any(cli::is_bad_input);
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

@@ -1,5 +1,6 @@
 //! Support for the workspace tests.
 
+pub mod folders;
 pub mod history;
 pub mod http;
 pub mod parallel;

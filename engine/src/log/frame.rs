@@ -79,6 +79,8 @@ pub(super) struct Seal<'a> {
 pub(super) enum EventError {
     /// It is not what was written.
     Damage(String),
+    /// It is of a kind that this build does not know.
+    Newer(u16),
     /// It is sealed, and the key is not there or another one.
     Key(&'static str),
 }
@@ -179,9 +181,7 @@ impl<'a> Frame<'a> {
         }
         let kind = self.event_kind() & !REDACTED;
         if kind > Event::KIND_LAST {
-            return Err(damage(format!(
-                "an event of kind {kind}, which this build does not know: a newer one wrote it"
-            )));
+            return Err(EventError::Newer(kind));
         }
         let event: Event = if self.kind & SEALED == 0 {
             codec::decode(self.payload).map_err(|e| damage(e.to_string()))?

@@ -52,6 +52,16 @@ pub enum LogError {
         /// What is wrong.
         what: String,
     },
+    /// A newer build wrote the log.
+    #[error("{}: at byte {offset} an event of kind {kind}, which this build does not know: a newer one wrote it", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// The event's kind.
+        kind: u16,
+    },
     /// The log is encrypted, and the key is not there or another one.
     #[error("{}: {what}", path.display())]
     Key {
@@ -92,6 +102,7 @@ impl LogError {
         let path = path.into();
         match error {
             frame::EventError::Damage(what) => Self::Corrupt { path, offset: offset as u64, what },
+            frame::EventError::Newer(kind) => Self::Newer { path, offset: offset as u64, kind },
             frame::EventError::Key(what) => Self::Key { path, what },
         }
     }

@@ -162,9 +162,11 @@ fn collect(prints: &[LabelledPrint], pairs: &[(u32, u32)], found: &[Option<f32>]
 /// Database, and for both sides collection, person and impression.
 type Encounters<'a> = (&'a str, [(&'a str, &'a str, u32); 2]);
 
-/// The finger's name within its person, where labels name persons: `<person>f<finger>`.
+/// The finger's name within its person, where labels name persons: `<person>f<finger>`, the finger a number.
 fn name_of(print: &LabelledPrint) -> Option<&str> {
-    print.finger.split_once('f').map(|(_, name)| name)
+    let (person, name) = print.finger.split_once('f')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (person.ends_with(|c: char| c.is_ascii_digit()) && digits(name)).then_some(name)
 }
 
 /// Whether both labels name a finger, and not the same. Such prints are not compared in a search, and two people's fingers

@@ -136,7 +136,7 @@ fn look(data: &Path, models: &Models) -> anyhow::Result<(Checked, Found)> {
                 }
                 bar.finish_and_clear();
             }
-            Err(error) if error.downcast_ref::<BadInput>().is_some() => return Err(error),
+            Err(error) if error.chain().any(super::is_bad_input) => return Err(error),
             Err(error) => found.gallery.push(format!("{error:#}")),
         }
     }

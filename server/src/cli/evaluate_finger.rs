@@ -38,9 +38,9 @@ pub struct EvaluateFingerArgs {
     /// fingers, the same impression of both is left out. May be given several times: the pairs are pooled.
     #[arg(long, num_args = 2, value_names = ["A=DIR", "B=DIR"], conflicts_with = "folders")]
     cross: Vec<String>,
-    /// Compare each database with a model trained on the others instead of the shipped one: what error the method
-    /// makes on collections it has not seen, told by those that it has. Within collections, and between the extractors
-    /// of a database. Slow: a training for each database.
+    /// Compare each database with a model trained on the others instead of the shipped one: what error a model learned
+    /// from such collections makes on ones that it has not seen. Within collections, and between the extractors of a
+    /// database. Slow: a training for each database.
     #[arg(long, conflicts_with_all = ["cross", "model"])]
     cross_validate: bool,
     /// Another model than the shipped one.

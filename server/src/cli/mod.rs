@@ -59,6 +59,11 @@ impl BadInput {
     }
 }
 
+/// Whether an error is the user's mistake, another build's data folder among them.
+pub(crate) fn is_bad_input(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<BadInput>() || matches!(error.downcast_ref(), Some(FolderError::Model { .. }))
+}
+
 /// Opens a data folder to look at it. No gallery there is the user's mistake.
 pub(crate) fn open_folder(
     data: &std::path::Path,

@@ -17,8 +17,8 @@ pub struct RebuildArgs {
     /// Learn the face bases anew from the references of today; they are kept as they were frozen otherwise.
     #[arg(long)]
     relearn_face_basis: bool,
-    /// Make a gallery that another build's fingerprint model made with this build's, and say so in the log. Earlier builds
-    /// do not read the folder any more; a frozen cohort holds no longer: freeze another.
+    /// Where the gallery was made with another fingerprint model: make it anew with this build's, and say so in the log.
+    /// Earlier builds do not read the folder any more; a frozen cohort holds no longer: freeze another.
     #[arg(long)]
     adopt_model: bool,
     /// Print one JSON document instead of words.

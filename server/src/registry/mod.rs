@@ -7,7 +7,7 @@ mod erasure;
 
 use std::path::Path;
 
-use duynhat_engine::finger::COHORT_WEIGHTS;
+use duynhat_engine::finger::{Cohort, Model};
 use duynhat_engine::log::projection::{leaves_reference, provisional_subject};
 use duynhat_engine::log::{Erased, Event, PolicyAdopted, Record, RegistryDigest};
 use duynhat_engine::template::{FingerRule, Outcome};
@@ -20,7 +20,8 @@ pub use erasure::{Erasure, ErasureTargets};
 
 use digest::Follower;
 
-const SCHEMA_VERSION: i64 = 1;
+/// 2: cohorts have their ids. A registry of an earlier schema is made anew from the log.
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS applications(
@@ -54,7 +55,7 @@ CREATE TABLE IF NOT EXISTS captures(station TEXT NOT NULL, operator TEXT NOT NUL
 CREATE TABLE IF NOT EXISTS minors(position INTEGER PRIMARY KEY, age INTEGER NOT NULL, time_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS adopted(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, policy TEXT NOT NULL,
     calibration TEXT NOT NULL, face_calibration TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cohorts(position INTEGER PRIMARY KEY, weights BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS cohorts(position INTEGER PRIMARY KEY, cohort TEXT NOT NULL, weights BLOB NOT NULL);
 ";
 
 const PENDING: i64 = 0;
@@ -213,6 +214,9 @@ impl Registry {
             (Some(SCHEMA_VERSION), Some(owner)) if owner == gallery => {}
             (Some(SCHEMA_VERSION), _) => {
                 return Err(RegistryError::Foreign("belongs to another gallery than the log beside it".into()));
+            }
+            (Some(earlier), _) if earlier < SCHEMA_VERSION => {
+                return Err(RegistryError::Damaged(format!("schema {earlier}; this build has {SCHEMA_VERSION}")));
             }
             (found, _) => {
                 return Err(RegistryError::Foreign(format!("schema {found:?}; this build reads {SCHEMA_VERSION}")));
@@ -491,30 +495,36 @@ impl Registry {
         Ok(row.optional()?)
     }
 
-    /// The cohort that was frozen last before a position: where, and its weights.
+    /// The cohort in force at a position: of those frozen before with this model, the last.
     ///
     /// # Errors
     /// SQLite.
-    pub fn cohort_before(&self, position: u64) -> Result<Option<(u64, [f32; COHORT_WEIGHTS])>, RegistryError> {
-        let mut query = self.db.prepare_cached(
-            "SELECT position, weights FROM cohorts WHERE position < ?1 ORDER BY position DESC LIMIT 1",
-        )?;
-        let position = i64::try_from(position).unwrap_or(i64::MAX);
-        let found: Option<(i64, Vec<u8>)> = query.query_row([position], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
-        Ok(found.filter(|(_, bytes)| bytes.len() == 4 * COHORT_WEIGHTS).map(|(position, bytes)| {
-            let mut weights = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            (position as u64, std::array::from_fn(|_| weights.next().unwrap_or(0.0)))
-        }))
+    pub fn cohort_before(&self, position: u64, model: &Model) -> Result<Option<Cohort>, RegistryError> {
+        Ok(self.last_cohort(position, model)?.map(|(_, cohort)| cohort))
     }
 
     /// Where in the log the cohort was frozen that is in force.
     ///
     /// # Errors
     /// SQLite.
-    pub fn cohort_position(&self) -> Result<Option<u64>, RegistryError> {
-        let mut query = self.db.prepare_cached("SELECT max(position) FROM cohorts")?;
-        let position: Option<i64> = query.query_row([], |r| r.get(0))?;
-        Ok(position.and_then(|p| u64::try_from(p).ok()))
+    pub fn cohort_position(&self, model: &Model) -> Result<Option<u64>, RegistryError> {
+        Ok(self.last_cohort(u64::MAX, model)?.map(|(position, _)| position))
+    }
+
+    fn last_cohort(&self, position: u64, model: &Model) -> Result<Option<(u64, Cohort)>, RegistryError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT position, cohort, weights FROM cohorts WHERE position < ?1 ORDER BY position DESC",
+        )?;
+        let mut rows = query.query([i64::try_from(position).unwrap_or(i64::MAX)])?;
+        while let Some(row) = rows.next()? {
+            let (position, id, bytes): (i64, String, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let mut weights = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let cohort = Cohort::frozen(model, std::array::from_fn(|_| weights.next().unwrap_or(0.0)));
+            if cohort.id() == id {
+                return Ok(Some((position as u64, cohort)));
+            }
+        }
+        Ok(None)
     }
 
     /// Missing fingers by station and operator, the highest rate first; more than `max` are over the limit.
@@ -582,7 +592,7 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
         Ok(())
     };
     match &record.event {
-        Event::Created(_) | Event::RegistryDigest(_) | Event::Redacted(_) => {}
+        Event::Created(_) | Event::RegistryDigest(_) | Event::ModelAdopted(_) | Event::Redacted(_) => {}
         Event::Erased(Erased::Ordered(order)) => erasure::apply(tx, record.position, order)?,
         Event::Erased(Erased::Done(done)) => {
             for order in &done.orders {
@@ -646,11 +656,8 @@ fn apply_one(tx: &rusqlite::Transaction<'_>, record: &Record) -> Result<(), Regi
         }
         Event::CohortFrozen(c) => {
             let weights: Vec<u8> = c.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
-            tx.prepare_cached("INSERT OR REPLACE INTO cohorts VALUES(?1, ?2)")?.execute(params![position, weights])?;
-        }
-        // Those before were learned from another model's scores.
-        Event::ModelAdopted(_) => {
-            tx.prepare_cached("DELETE FROM cohorts")?.execute([])?;
+            tx.prepare_cached("INSERT OR REPLACE INTO cohorts VALUES(?1, ?2, ?3)")?
+                .execute(params![position, c.cohort, weights])?;
         }
         Event::SecondApproval(a) => {
             tx.prepare_cached("INSERT OR IGNORE INTO approvals VALUES(?1, ?2, ?3)")?.execute(params![

@@ -74,7 +74,9 @@ pub(super) fn without_erased(
     shared: &Shared,
     erased: &BTreeMap<u64, u64>,
 ) -> Result<Option<CohortFrozen>, ServiceError> {
-    let Some(position) = shared.registry().cohort_position().map_err(internal)? else { return Ok(None) };
+    let Some(position) = shared.registry().cohort_position(shared.models.model).map_err(internal)? else {
+        return Ok(None);
+    };
     let record = Folder::record(&shared.dir, position).map_err(internal)?;
     let Some(Event::CohortFrozen(frozen)) = record.map(|r| r.event) else { return Err(ServiceError::Internal) };
     if !frozen.members.iter().any(|member| erased.contains_key(member)) {

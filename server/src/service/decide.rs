@@ -171,8 +171,8 @@ impl Job {
         let (snapshot, registry) = (&view.snapshot, view.registry());
         let models = &shared.models;
         // The cohort in force at the state that the decision sees: a new one may have come since the probe was made.
-        let frozen = registry.cohort_before(snapshot.position() + 1).map_err(internal)?;
-        let cohort = frozen.map_or_else(|| self.cohort.clone(), |(_, w)| Arc::new(Cohort::frozen(models.model, w)));
+        let frozen = registry.cohort_before(snapshot.position() + 1, models.model).map_err(internal)?;
+        let cohort = frozen.map_or_else(|| self.cohort.clone(), Arc::new);
         let probe = if cohort.weights() == self.cohort.weights() {
             self.probe.clone()
         } else {

@@ -195,23 +195,27 @@ impl Folder {
         let id = created_in(&logs)?.gallery;
         redact::sweep(&logs)?;
         let columns = gallery_dir(dir);
-        // What is thrown away must be there to be had again: the log is read whole first.
-        let made_with = if remake.any() { model_in_log(&logs)? } else { model_of(&logs, &columns)? };
-        let adopt = remake.model && remake.gallery && remake.registry && made_with != model.id();
-        if !adopt {
-            check_model(made_with, model)?;
+        let filed = if remake.gallery { None } else { Gallery::finger_model_in(&columns)? };
+        let made_with = match &filed {
+            Some(filed) if !remake.any() && filed == model.id() => filed.clone(),
+            // What is thrown away must be there to be had again: the log is read whole first.
+            _ => model_in_log(&logs)?,
+        };
+        if made_with != model.id() {
+            if !(remake.model && remake.gallery && remake.registry) {
+                return Err(other_model(model, made_with));
+            }
+            let adopted = ModelAdopted { time_ms: super::now_ms(), finger_model: model.id().to_owned() };
+            journal.append(&[Event::ModelAdopted(adopted)])?;
         }
-        let frozen = if remake.any() {
+        // A takeover was cut short: the log has come further than the columns.
+        let stale = filed.is_some_and(|filed| filed != model.id());
+        let frozen = if remake.any() || stale {
             let frozen = Gallery::face_models_in(&columns).ok().flatten().filter(|_| !remake.face_basis);
-            if remake.gallery && columns.exists() {
+            if (remake.gallery || stale) && columns.exists() {
                 std::fs::remove_dir_all(&columns).map_err(io(&columns))?;
             }
-            // After the columns: without them the log says whose they are to be.
-            if adopt {
-                let adopted = ModelAdopted { time_ms: super::now_ms(), finger_model: model.id().to_owned() };
-                journal.append(&[Event::ModelAdopted(adopted)])?;
-            }
-            frozen.filter(|_| remake.gallery)
+            frozen.filter(|_| remake.gallery || stale)
         } else {
             None
         };
@@ -220,7 +224,7 @@ impl Folder {
             gallery.begin_with(models);
         }
         gallery.sweep()?;
-        let last_record = match journal.found_last()?.filter(|_| !adopt) {
+        let last_record = match journal.found_last()? {
             Some(record) => Some(record),
             None => JournalReader::open(&logs, journal.last_position())?.next().transpose()?,
         };
@@ -236,10 +240,7 @@ impl Folder {
             return Err(FolderError::Ahead { path, applied, last });
         }
         let from = gallery.replay_from().min(registry_applied + 1);
-        let mut cohort = match registry.cohort_before(from)? {
-            Some((position, _)) => Self::cohort_at(dir, position, model)?.unwrap_or_else(|| cohort.clone()),
-            None => cohort.clone(),
-        };
+        let mut cohort = registry.cohort_before(from, model)?.unwrap_or_else(|| cohort.clone());
         if from <= last {
             let mut reader = JournalReader::open(&logs, from)?;
             loop {
@@ -357,12 +358,6 @@ impl Folder {
     pub fn record(dir: &Path, position: u64) -> Result<Option<Record>, LogError> {
         JournalReader::open(&log_dir(dir), position)?.next().transpose()
     }
-
-    /// The cohort frozen at a position; `None` when it is another model's, or none was frozen there.
-    fn cohort_at(dir: &Path, position: u64, model: &Model) -> Result<Option<Cohort>, LogError> {
-        let event = Self::record(dir, position)?.map(|record| record.event);
-        Ok(event.and_then(|event| if let Event::CohortFrozen(frozen) = event { frozen.of_model(model) } else { None }))
-    }
 }
 
 /// A data folder seen beside its writer, or without one; nothing is written.
@@ -383,7 +378,10 @@ impl ReadOnly {
     pub fn open(dir: &Path, model: &Model, cohort: &Cohort) -> Result<Self, FolderError> {
         let logs = log_dir(dir);
         let id = created_in(&logs)?.gallery;
-        check_model(model_of(&logs, &gallery_dir(dir))?, model)?;
+        let made_with = Gallery::finger_model_in(&gallery_dir(dir))?.map_or_else(|| model_in_log(&logs), Ok)?;
+        if made_with != model.id() {
+            return Err(other_model(model, made_with));
+        }
         let mut gallery = Gallery::open(&gallery_dir(dir), id, model.into(), false)?;
         let mut cohort = cohort_before(dir, gallery.replay_from(), model, cohort)?;
         let mut reader = JournalReader::open(&logs, gallery.replay_from())?;
@@ -403,11 +401,8 @@ impl ReadOnly {
 /// damaged registry is nobody's reason to fail here: whoever opens the folder to write makes it anew.
 fn cohort_before(dir: &Path, position: u64, model: &Model, shipped: &Cohort) -> Result<Cohort, FolderError> {
     if position > 1 {
-        match cohort_of_registry(dir, position) {
-            Ok(Some(None)) => return Ok(shipped.clone()),
-            Ok(Some(Some(at))) => {
-                return Ok(Folder::cohort_at(dir, at, model)?.unwrap_or_else(|| shipped.clone()));
-            }
+        match cohort_of_registry(dir, position, model) {
+            Ok(Some(cohort)) => return Ok(cohort.unwrap_or_else(|| shipped.clone())),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the registry can't be read; the cohort is read from the log"),
         }
@@ -423,9 +418,9 @@ fn cohort_before(dir: &Path, position: u64, model: &Model, shipped: &Cohort) -> 
     Ok(cohort)
 }
 
-/// Where the registry says that the cohort in force at a position was frozen; `None` when it has not come so far or can't be trusted: its
+/// What the registry says of the cohort in force at a position; `None` when it has not come so far or can't be trusted: its
 /// pages carry no checksum, so it is compared with that of its file, or, beside a writer, with the digest of its rows.
-fn cohort_of_registry(dir: &Path, position: u64) -> Result<Option<Option<u64>>, FolderError> {
+fn cohort_of_registry(dir: &Path, position: u64, model: &Model) -> Result<Option<Option<Cohort>>, FolderError> {
     let path = registry_path(dir);
     if !path.exists() {
         return Ok(None);
@@ -441,7 +436,7 @@ fn cohort_of_registry(dir: &Path, position: u64) -> Result<Option<Option<u64>>, 
     if registry.applied()? + 1 < position {
         return Ok(None);
     }
-    Ok(Some(registry.cohort_before(position)?.map(|(at, _)| at)))
+    Ok(Some(registry.cohort_before(position, model)?))
 }
 
 fn created_in(logs: &Path) -> Result<Created, FolderError> {
@@ -451,12 +446,7 @@ fn created_in(logs: &Path) -> Result<Created, FolderError> {
     }
 }
 
-/// The fingerprint model that the gallery was made with: as its columns say, or, where there are none yet, the log.
-fn model_of(logs: &Path, columns: &Path) -> Result<String, FolderError> {
-    Gallery::finger_model_in(columns)?.map_or_else(|| model_in_log(logs), Ok)
-}
-
-/// The same as the log says, which is read whole.
+/// The fingerprint model that the gallery was made with, as the log says, which is read whole.
 fn model_in_log(logs: &Path) -> Result<String, FolderError> {
     let mut model = created_in(logs)?.finger_model;
     for record in JournalReader::open(logs, 1)? {
@@ -467,11 +457,8 @@ fn model_in_log(logs: &Path) -> Result<String, FolderError> {
     Ok(model)
 }
 
-fn check_model(found: String, model: &Model) -> Result<(), FolderError> {
-    if found == model.id() {
-        return Ok(());
-    }
-    Err(FolderError::Model { expected: model.id().to_owned(), found })
+fn other_model(model: &Model, found: String) -> FolderError {
+    FolderError::Model { expected: model.id().to_owned(), found }
 }
 
 /// The registry, verified; one that does not hold what it should is thrown away, to be made from the log.
