@@ -62,10 +62,10 @@ async fn shared_work_changes_no_answer() {
                 // Four fingers and more may rule everybody out.
                 let few = (1..4).contains(&fingers.len());
                 assert!(!few || !found.candidates.is_empty(), "person {index}, fingers {fingers:?}, {options:?}");
-                compared += usize::from(!few && !found.candidates.is_empty());
+                compared += usize::from(fingers.len() >= 4 && !found.candidates.is_empty());
             }
         }
     }
-    assert!(compared >= 14, "only {compared} searches with four and more fingers had something to compare");
+    assert!(compared >= 40, "only {compared} of 42 searches with four and more fingers had something to compare");
     service.close().await;
 }

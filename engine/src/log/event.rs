@@ -48,7 +48,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The last kind that there is.
+    /// The last kind that there is; one beyond it is a newer build's.
     pub(super) const KIND_LAST: u16 = 15;
 
     /// The kind as it stands in the record's frame.
@@ -68,7 +68,7 @@ impl Event {
             Self::Unmerged(_) => 12,
             Self::FraudListed(_) => 13,
             Self::SecondApproval(_) => 14,
-            Self::ModelAdopted(_) => Self::KIND_LAST,
+            Self::ModelAdopted(_) => 15,
             Self::Redacted(r) => REDACTED | r.kind,
         }
     }

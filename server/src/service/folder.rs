@@ -210,12 +210,12 @@ impl Folder {
         }
         // A takeover was cut short: the log has come further than the columns.
         let stale = filed.is_some_and(|filed| filed != model.id());
-        let frozen = if remake.any() || stale {
+        let frozen = if remake.gallery || stale {
             let frozen = Gallery::face_models_in(&columns).ok().flatten().filter(|_| !remake.face_basis);
-            if (remake.gallery || stale) && columns.exists() {
+            if columns.exists() {
                 std::fs::remove_dir_all(&columns).map_err(io(&columns))?;
             }
-            frozen.filter(|_| remake.gallery || stale)
+            frozen
         } else {
             None
         };
