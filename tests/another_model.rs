@@ -3,14 +3,15 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use duynhat_datasets::{People, Settings};
-use duynhat_engine::finger::{Cohort, Model};
-use duynhat_engine::log::{Event, JournalReader};
-use duynhat_engine::template::{Biometrics, FingerPosition};
+use duynhat_datasets::{EncounterSettings, People, Settings};
+use duynhat_engine::finger::{Calibration, Cohort, Model};
+use duynhat_engine::log::{Event, EventLog, FileJournal, JournalReader};
+use duynhat_engine::template::{Biometrics, FingerPosition, Outcome, Purpose};
 use duynhat_server::service::{
-    EnrolRequest, Folder, FolderError, Models, ReadOnly, Remake, Service, ServiceOptions, gallery_dir, learn_cohort,
-    log_dir,
+    EnrolRequest, Folder, FolderError, Models, ReadOnly, Remake, Service, ServiceOptions, Submission, gallery_dir,
+    learn_cohort, log_dir,
 };
 use duynhat_test_support::folders::copy;
 
@@ -148,6 +149,73 @@ fn a_gallery_of_another_model_is_taken_over_when_it_is_asked_for() {
     enrol(&afresh, shipped, PEOPLE + LATER + 5..PEOPLE + LATER + 6);
     assert!(rows(&data) == rows(&afresh));
     assert_eq!(adoptions(&data), adopted, "said once");
+}
+
+#[test]
+fn decisions_of_another_model_are_told_from_decisions_that_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let path = data.to_str().expect("a path");
+    let check = |models: Models, n: u64| {
+        let captured = People::new(3, Settings::default()).person(n).encounter(0, &EncounterSettings::default());
+        let submission = Submission {
+            application: format!("A-{n}"),
+            purpose: Purpose::CardFirstIssue,
+            station: "S".into(),
+            operator: "O".into(),
+            identity: None,
+            claimed_identity: None,
+            biometrics: captured,
+            supersedes: None,
+            age: None,
+            legal_reason: None,
+            chip: Vec::new(),
+        };
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+            let service = Service::open(&data, models, ServiceOptions::default()).expect("opens");
+            let decided = service.check(submission, Duration::from_secs(120)).await.expect("decides");
+            assert_eq!(decided.decision, Some(Outcome::Clear));
+            service.close().await;
+        });
+    };
+    check(models(earlier()), 0);
+    check(models(earlier()), 1);
+    let (code, text) = run(&["gallery", "rebuild", "--data", path, "--adopt-model"]);
+    assert_eq!(code, Some(0), "{text}");
+    check(Models::shipped().expect("a kernel"), 2);
+
+    let (code, text) = run(&["replay", "--data", path, "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    let counts = "\"decisions\":3,\"same\":1,\"same_outcome\":3,\"other_models\":2,\"other_models_same_outcome\":2,";
+    assert!(text.contains(counts) && text.contains("\"changed\":[]"), "{text}");
+    let (code, text) = run(&["replay", "--data", path]);
+    assert_eq!(code, Some(0), "{text}");
+    let made_with = "2 were made with another fingerprint model or calibration than this build's";
+    assert!(text.contains(made_with) && text.contains(Model::shipped().id()), "{text}");
+    assert!(text.contains("1 documents are the same"), "{text}");
+
+    // The last decision once more, by another calibration, and once more with another number of references.
+    let records = JournalReader::open(&log_dir(&data), 1).expect("a log").map(|r| r.expect("sound"));
+    let last = records.filter_map(|r| if let Event::Decided(decided) = r.event { Some(decided) } else { None }).last();
+    let last = last.expect("three decisions");
+    let altered = |from: &str, to: &str| {
+        let document = String::from_utf8(last.document.0.clone()).expect("JSON");
+        assert!(document.contains(from), "{document}");
+        let mut decided = last.clone();
+        decided.document.0 = document.replace(from, to).into_bytes();
+        Event::Decided(decided)
+    };
+    let mut journal = FileJournal::open(&log_dir(&data)).expect("a log");
+    journal.append(&[altered(Calibration::shipped().id(), "0123456789abcdef")]).expect("appended");
+    let (code, text) = run(&["replay", "--data", path, "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("\"decisions\":4,\"same\":1,\"same_outcome\":4,\"other_models\":3,"), "{text}");
+    journal.append(&[altered("\"gallery_size\":2", "\"gallery_size\":3")]).expect("appended");
+    let (code, text) = run(&["replay", "--data", path, "--json"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("\"decisions\":5,\"same\":1,\"same_outcome\":5,\"other_models\":3,"), "{text}");
+    assert!(text.contains("\"changed\":[{\"application\":\"A-2\"") && !text.contains("A-0"), "{text}");
+    assert!(text.contains("1 decisions come out differently"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use duynhat_server::service::{Folder, Models, Service, ServiceOptions, Submissio
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const CHILDREN: u64 = 6;
-const STRANGERS: u64 = 30;
+const STRANGERS: u64 = 120;
 /// How much the fingers grow: enrolled at 8, back at 16.
 const GROWTH: f32 = 1.3;
 const YEARS: u64 = 8;
@@ -102,5 +102,6 @@ async fn whoever_was_enrolled_as_a_child_is_found_when_grown() {
     println!("strangers not clear: {strangers_with} and {strangers_without} of {}", STRANGERS / 2);
     assert!(with >= CHILDREN - 1, "{with} of {CHILDREN} found");
     assert!(without + 3 <= with, "{without} found without it: the test shows nothing");
-    assert_eq!((strangers_with, strangers_without), (0, 0), "nobody else is accused");
+    // The policy sends 0.2 % of strangers to review; of 60, two or more once in 150 runs. (Of 800, 4 and 3 were.)
+    assert!(strangers_with <= 1 && strangers_without <= 1, "hardly anybody else is accused");
 }

@@ -3,6 +3,7 @@
 //! No threads, no allocation, no knowledge of the gallery. An instruction set is a value ([`Isa`]) that can only be
 //! had when the CPU supports it, so a kernel that takes one needs no further check.
 
+pub mod close;
 pub mod dot_f32;
 pub mod dot_i4;
 pub mod dot_i8;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use duynhat_engine::finger::{Calibration, Model};
 use serde::Serialize;
 
 use super::demo::TemporaryFolder;
@@ -12,6 +13,9 @@ use crate::service::{Again, Models, ReplayMode, ReplayOptions, Replayed, log_dir
 const LISTED_MAX: usize = 1_000;
 
 /// Make past decisions again from the log, and see that every document comes out the same, byte for byte.
+///
+/// Decisions made with another fingerprint model or calibration than this build's can't come out the same: they are
+/// counted, and neither listed nor an error. The build that made them replays them, from a backup of that time.
 #[derive(clap::Args, Debug)]
 pub struct ReplayArgs {
     #[command(flatten)]
@@ -19,6 +23,8 @@ pub struct ReplayArgs {
 }
 
 /// Make past decisions again by another policy, and list those that would change.
+///
+/// Decisions made with another fingerprint model or calibration than this build's may change because of that, too.
 #[derive(clap::Args, Debug)]
 pub struct ShadowArgs {
     /// The candidate policy.
@@ -56,6 +62,9 @@ struct Report {
     decisions: u64,
     same: u64,
     same_outcome: u64,
+    /// Recorded by another fingerprint model or calibration.
+    other_models: u64,
+    other_models_same_outcome: u64,
     kernel: String,
     threads: usize,
     /// At most a thousand.
@@ -91,7 +100,7 @@ impl Changed {
 /// # Errors
 /// A decision that comes out differently, or a log that can't be read.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
-    let report = play(&args.range, ReplayMode::Same, |again| !again.same)?;
+    let report = play(&args.range, ReplayMode::Same, |again| !again.same && !again.other_models)?;
     if args.range.json {
         print_json(&report)?;
     } else {
@@ -99,7 +108,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         println!("{} documents are the same, byte for byte", grouped(report.same));
         list(&report);
     }
-    match report.decisions - report.same {
+    match report.decisions - report.same - report.other_models {
         0 => Ok(()),
         differ => anyhow::bail!("{differ} decisions come out differently"),
     }
@@ -147,8 +156,18 @@ fn play(args: &RangeArgs, mode: ReplayMode, listed: impl Fn(&Again) -> bool) -> 
             replay(&args.data, work.path(), models, &options, visit)?
         }
     };
-    let Replayed { decisions, same, same_outcome, records } = done;
-    Ok(Report { records, decisions, same, same_outcome, kernel, threads, changed })
+    let Replayed { decisions, same, same_outcome, other_models, other_models_same_outcome, records } = done;
+    Ok(Report {
+        records,
+        decisions,
+        same,
+        same_outcome,
+        other_models,
+        other_models_same_outcome,
+        kernel,
+        threads,
+        changed,
+    })
 }
 
 fn summary(report: &Report) {
@@ -159,6 +178,15 @@ fn summary(report: &Report) {
         report.kernel,
         report.threads
     );
+    if report.other_models > 0 {
+        println!(
+            "{} were made with another fingerprint model or calibration than this build's ({}, {}): {} have the same outcome",
+            grouped(report.other_models),
+            Model::shipped().id(),
+            Calibration::shipped().id(),
+            grouped(report.other_models_same_outcome)
+        );
+    }
 }
 
 fn list(report: &Report) {

@@ -55,6 +55,8 @@ pub struct Again {
     pub again: CheckDocument,
     /// Whether the two documents are the same bytes, but for the time that each took.
     pub same: bool,
+    /// Whether it was recorded by another fingerprint model or calibration than this build's, so that it can't be the same.
+    pub other_models: bool,
 }
 
 /// How it went.
@@ -66,6 +68,10 @@ pub struct Replayed {
     pub same: u64,
     /// Of these, with the same outcome.
     pub same_outcome: u64,
+    /// Of these, recorded by another fingerprint model or calibration than this build's.
+    pub other_models: u64,
+    /// Of those, with the same outcome.
+    pub other_models_same_outcome: u64,
     /// Log records folded.
     pub records: u64,
 }
@@ -153,7 +159,10 @@ pub fn replay(
         let again = fold.decide(data, decision, submitted, options)?;
         replayed.decisions += 1;
         replayed.same += u64::from(again.same);
-        replayed.same_outcome += u64::from(again.again.decision == again.recorded.decision);
+        let same_outcome = again.again.decision == again.recorded.decision;
+        replayed.same_outcome += u64::from(same_outcome);
+        replayed.other_models += u64::from(again.other_models);
+        replayed.other_models_same_outcome += u64::from(again.other_models && same_outcome);
         visit(&again);
         submissions.retain(|position, _| last_use.get(position).is_some_and(|last| *last >= decision.seen));
     }
@@ -272,13 +281,18 @@ impl Fold {
         let (mut again, _) = shared.pool.install(|| job.decide(shared)).map_err(|e| wrong(e.to_string()))?;
         let mut bytes = self.recorded(data, due)?;
         let mut recorded: CheckDocument = simd_json::serde::from_slice(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+        let models = &self.shared.models;
+        let other_models = recorded
+            .basis
+            .as_ref()
+            .is_some_and(|basis| basis.model != models.model.id() || basis.calibration != models.calibration.id());
         // The one thing that may differ.
         let took_ms = std::mem::take(&mut recorded.took_ms);
         again.took_ms = 0.0;
         let text = |document: &CheckDocument| simd_json::serde::to_vec(document).unwrap_or_default();
         let same = text(&recorded) == text(&again);
         recorded.took_ms = took_ms;
-        Ok(Again { position: due.position, recorded, again, same })
+        Ok(Again { position: due.position, recorded, again, same, other_models })
     }
 
     /// The document as it was recorded. Decisions come nearly in the order of the log, so the reader goes on where it was.

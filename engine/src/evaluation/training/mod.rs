@@ -38,7 +38,7 @@ const ROTATION_SAMPLES: usize = 4_000;
 const NON_MATED_SAMPLES: usize = 200_000;
 /// What the non-mated comparisons weigh together, the mated ones being 1: so the fit minds false matches about as rare
 /// as a matcher is used at, and not the middle of the non-mated scores. Only comparisons that were not rejected early
-/// are counted, about one in four. Tried, for all: 1, 10, 100, 1000.
+/// are counted, about half. Tried, for all: 1, 10, 100, 1000.
 const NON_MATED_WEIGHT: f64 = 30.0;
 /// The share of unrelated minutia pairs that the local limit lets through.
 const LOCAL_PASS: f64 = 0.03;

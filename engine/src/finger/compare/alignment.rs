@@ -1,8 +1,10 @@
 //! Laying the probe over the reference, and pairing what then lies together.
 
 use super::local::{Pair, distance};
-use super::points::{LANES, POINTS_MAX, Points, faces};
+use super::points::{PLACE_PX, POINTS_MAX, Points, faces, place};
 use super::relaxation::Relaxed;
+use crate::kernel::Isa;
+use crate::kernel::close::{CLOSE_LANES, close};
 
 /// A rotation and a translation from probe to reference, in pixels.
 #[derive(Clone, Copy, Default)]
@@ -20,6 +22,9 @@ const TOLERANCE_GROWTH: f32 = 0.06;
 const TOLERANCE_PX_MAX: f32 = 24.0;
 /// Directions that differ by more than acos of this (0.4 rad) are not paired.
 const COSINE_MIN: f32 = 0.921;
+/// The same in 256ths of a turn, for the sieve: 16.3, a quarter for the rounding of the directions' table and of the
+/// motion, one for the truncation; and one to spare.
+const SIEVE_TURN: u8 = 18;
 /// A minutia this far outside the other print's octagon may still have been seen there.
 const MARGIN_PX: f32 = 8.0;
 /// Positions and directions both say what the rotation is; a direction counts like a lever of 20 px.
@@ -51,7 +56,6 @@ pub(super) struct Overlay {
     ty: Vec<f32>,
     tc: Vec<f32>,
     ts: Vec<f32>,
-    cost: Vec<f32>,
 }
 
 /// Two minutiae that lie together.
@@ -112,16 +116,24 @@ pub(super) fn motion_of(seed: usize, pairs: &[Pair], relaxed: &Relaxed) -> (Moti
 
 /// Pairs minutiae greedily under `motion`, the best first; `around` is the centre of what gave the motion.
 #[inline(always)]
-pub(super) fn overlay(probe: &Points, reference: &Points, motion: Motion, around: (f32, f32), out: &mut Overlay) {
+pub(super) fn overlay(
+    isa: Isa,
+    probe: &Points,
+    reference: &Points,
+    motion: Motion,
+    around: (f32, f32),
+    out: &mut Overlay,
+) {
     out.motion = motion;
     transform(probe, motion, out);
     out.tolerance.clear();
-    for i in 0..probe.count {
-        let (dx, dy) = (out.tx[i] - around.0, out.ty[i] - around.1);
+    out.tolerance.resize(out.tx.len(), 0.0);
+    for (tolerance, (x, y)) in out.tolerance.iter_mut().zip(out.tx.iter().zip(&out.ty)) {
+        let (dx, dy) = (x - around.0, y - around.1);
         let far = TOLERANCE_PX + TOLERANCE_GROWTH * (dx * dx + dy * dy).sqrt();
-        out.tolerance.push(if far < TOLERANCE_PX_MAX { far } else { TOLERANCE_PX_MAX });
+        *tolerance = if far < TOLERANCE_PX_MAX { far } else { TOLERANCE_PX_MAX };
     }
-    pair_up(probe, reference, out);
+    pair_up(isa, probe, reference, out);
     measure_overlap(probe, reference, out);
 }
 
@@ -130,7 +142,7 @@ pub(super) fn overlay(probe: &Points, reference: &Points, motion: Motion, around
 /// Skin stretches smoothly: each minutia is shifted by the mean of what is left over at the pairs near it, its own pair
 /// left out, so that no false pair can confirm itself.
 #[inline(always)]
-pub(super) fn refine(probe: &Points, reference: &Points, out: &mut Overlay) {
+pub(super) fn refine(isa: Isa, probe: &Points, reference: &Points, out: &mut Overlay) {
     if out.pairs.is_empty() {
         return;
     }
@@ -139,7 +151,7 @@ pub(super) fn refine(probe: &Points, reference: &Points, out: &mut Overlay) {
     bend(reference, out);
     out.tolerance.clear();
     out.tolerance.resize(probe.count, TOLERANCE_PX);
-    pair_up(probe, reference, out);
+    pair_up(isa, probe, reference, out);
     measure_overlap(probe, reference, out);
 }
 
@@ -207,36 +219,32 @@ fn fit(probe: &Points, reference: &Points, pairs: &[Paired]) -> Motion {
 
 /// Pairs what lies within the tolerance, the best first, each minutia once.
 #[inline(always)]
-fn pair_up(probe: &Points, reference: &Points, out: &mut Overlay) {
+fn pair_up(isa: Isa, probe: &Points, reference: &Points, out: &mut Overlay) {
     out.keys.clear();
-    let padded = reference.x.len();
-    out.cost.clear();
-    out.cost.resize(padded, 0.0);
+    let columns = [&reference.places[0][..], &reference.places[1], &reference.places[2]];
+    let turn = libm::roundf(libm::atan2f(out.motion.s, out.motion.c) * (32_768.0 / std::f32::consts::PI)) as i32 as u16;
     for i in 0..probe.count {
         let (x, y, c, s) = (out.tx[i], out.ty[i], out.tc[i], out.ts[i]);
-        let scale = 1.0 / (out.tolerance[i] * out.tolerance[i]);
-        let (rx, ry) = (&reference.x[..padded], &reference.y[..padded]);
-        let (rc, rs) = (&reference.c[..padded], &reference.s[..padded]);
-        let cost = &mut out.cost[..padded];
-        for (at, block) in cost.chunks_exact_mut(LANES).enumerate() {
-            let at = at * LANES;
-            let mut some = false;
-            for (k, cost) in block.iter_mut().enumerate() {
-                let j = at + k;
-                let (ex, ey) = (rx[j] - x, ry[j] - y);
+        let tolerance = out.tolerance[i];
+        let scale = 1.0 / (tolerance * tolerance);
+        // A sieve in bytes, wide enough for all that the exact test lets through: a distance under the tolerance is one
+        // of at most so many whole steps and, for what both truncations cut off, one.
+        let at = place(x, y, probe.angle[i].wrapping_add(turn), reference.origin);
+        let reach = (tolerance * (1.0 / PLACE_PX)) as u8 + 1;
+        let sieved = close(isa, at, reach, SIEVE_TURN, columns);
+        for (word, mut hits) in sieved.into_iter().take(reference.count.div_ceil(CLOSE_LANES)).enumerate() {
+            while hits != 0 {
+                let j = CLOSE_LANES * word + hits.trailing_zeros() as usize;
+                hits &= hits - 1;
+                if j >= reference.count {
+                    break;
+                }
+                let (ex, ey) = (reference.x[j] - x, reference.y[j] - y);
                 let offset = (ex * ex + ey * ey) * scale;
-                let cosine = c * rc[j] + s * rs[j];
-                *cost = if cosine >= COSINE_MIN { offset } else { 2.0 };
-                some |= *cost < 1.0;
-            }
-            if !some {
-                continue;
-            }
-            for (k, &offset) in block.iter().enumerate() {
-                if offset < 1.0 {
-                    let codes = distance(probe, i, reference, at + k) as f32;
-                    let cost = offset + codes * (1.0 / 128.0);
-                    out.keys.push(u64::from(cost.to_bits()) << 16 | (i << 8 | (at + k)) as u64);
+                let cosine = c * reference.c[j] + s * reference.s[j];
+                if cosine >= COSINE_MIN && offset < 1.0 {
+                    let cost = offset + distance(probe, i, reference, j) as f32 * (1.0 / 128.0);
+                    out.keys.push(u64::from(cost.to_bits()) << 16 | (i << 8 | j) as u64);
                 }
             }
         }
@@ -336,4 +344,92 @@ fn counted(inside: &[f32], weights: &[f32]) -> (f32, f32) {
         sums.1 += inside * weight;
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::finger::FingerFeatures;
+    use crate::finger::geometry::Directions;
+    use crate::template::Minutia;
+
+    /// Coordinates from one end to the other, or within a print's reach; directions at will, or where a table's step ends.
+    fn minutiae(count: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<Minutia>> {
+        let place = prop_oneof![1 => 0..16_384u16, 8 => 3_000..4_200u16];
+        let angle = prop_oneof![any::<u16>(), (0..1_024u16, 31..=33u16).prop_map(|(step, off)| step * 64 + off)];
+        let minutia = (place.clone(), place, angle);
+        let minutia = minutia.prop_map(|(x, y, angle)| Minutia { x, y, angle, kind_code: 1, quality: 60 });
+        prop::collection::vec(minutia, count)
+    }
+
+    fn points(minutiae: &[Minutia], code: u64) -> Points {
+        let codes = (0..minutiae.len() as u64).map(|k| [k, code, k * k, 0]).collect();
+        let mut points = Points::default();
+        points.fill(FingerFeatures::new(minutiae.to_vec(), codes).view(), Directions::get());
+        points.fill_places();
+        points
+    }
+
+    fn tolerance() -> impl Strategy<Value = f32> {
+        let edge = (4..=6u8, 0..3u32).prop_map(|(steps, below)| {
+            let whole = f32::from(steps) * PLACE_PX;
+            f32::from_bits(whole.to_bits() - below)
+        });
+        prop_oneof![TOLERANCE_PX..TOLERANCE_PX_MAX, edge]
+    }
+
+    proptest! {
+        #[test]
+        fn the_sieve_lets_through_whatever_the_exact_test_would_pair(
+            reference in minutiae(1..=255),
+            others in minutiae(0..=60),
+            // A minutia of the reference, moved by up to the tolerance and turned by about as much as is allowed.
+            near in prop::collection::vec((any::<prop::sample::Index>(), -1.0..1.0f32, -1.0..1.0f32, -4_400..4_400i32), 0..=190),
+            turn in prop_oneof![any::<u16>(), (0..256u16).prop_map(|t| t * 256)],
+            shift in (-400.0..400.0f32, -400.0..400.0f32),
+            tolerance in tolerance(),
+        ) {
+            let mut probe = others;
+            for (index, dx, dy, turned) in near {
+                let m = index.get(&reference);
+                let moved = |at: u16, by: f32| (f32::from(at) + 4.0 * tolerance * by).clamp(0.0, 65_535.0) as u16;
+                probe.push(Minutia {
+                    x: moved(m.x, dx),
+                    y: moved(m.y, dy),
+                    angle: m.angle.wrapping_add(turned as u16),
+                    ..*m
+                });
+            }
+            probe.truncate(255);
+            let (probe, reference) = (points(&probe, 1), points(&reference, 3));
+            let radians = f32::from(turn) * (std::f32::consts::TAU / 65_536.0);
+            // Not moved at all, so that what was put near is; and moved.
+            let moved = Motion { c: radians.cos(), s: radians.sin(), x: shift.0, y: shift.1 };
+            for motion in [Motion { c: 1.0, s: 0.0, x: 0.0, y: 0.0 }, moved] {
+                let mut out = Overlay { motion, ..Overlay::default() };
+                transform(&probe, motion, &mut out);
+                out.tolerance = vec![tolerance; probe.count];
+                let mut expected = Vec::new();
+                for i in 0..probe.count {
+                    let scale = 1.0 / (tolerance * tolerance);
+                    for j in 0..reference.count {
+                        let (ex, ey) = (reference.x[j] - out.tx[i], reference.y[j] - out.ty[i]);
+                        let offset = (ex * ex + ey * ey) * scale;
+                        let cosine = out.tc[i] * reference.c[j] + out.ts[i] * reference.s[j];
+                        if cosine >= COSINE_MIN && offset < 1.0 {
+                            let cost = offset + distance(&probe, i, &reference, j) as f32 * (1.0 / 128.0);
+                            expected.push(u64::from(cost.to_bits()) << 16 | (i << 8 | j) as u64);
+                        }
+                    }
+                }
+                expected.sort_unstable();
+                for isa in Isa::available() {
+                    pair_up(isa, &probe, &reference, &mut out);
+                    prop_assert_eq!(&out.keys, &expected, "{}", isa);
+                }
+            }
+        }
+    }
 }

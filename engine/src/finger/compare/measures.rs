@@ -55,7 +55,7 @@ fn ln(value: f32) -> f32 {
     libm::logf(value)
 }
 
-/// Measures the better overlay; `best` is what [`quick`] says of it, `second` of the other one. Fixed order, fixed
+/// Measures the best overlay; `best` is what [`quick`] says of it, `second` of the next best, 0 without one. Fixed order, fixed
 /// functions: the same bits everywhere.
 #[expect(clippy::too_many_arguments, reason = "everything that the comparison has seen")]
 #[inline(always)]

@@ -4,11 +4,17 @@ use crate::finger::cylinder::quality_weight;
 use crate::finger::features::FingerView;
 use crate::finger::geometry::Directions;
 use crate::finger::model::{TRAITS, traits};
+use crate::kernel::close::{CLOSE_LANES, Place};
 
 /// Arrays are padded to a multiple of this.
 pub(super) const LANES: usize = 16;
 /// A print has 255 minutiae at most.
 pub(super) const POINTS_MAX: usize = 256;
+
+/// Steps of [`Points::places`]: with them a byte spans 1,024 px, and what lies beyond is at the edge.
+pub(super) const PLACE_PX: f32 = 4.0;
+/// The places start this far outside the print, so that what lies just beside it is told from what lies on its edge.
+const PLACE_MARGIN_PX: f32 = 32.0;
 
 /// One print.
 #[derive(Clone, Default)]
@@ -30,6 +36,11 @@ pub(super) struct Points {
     pub(super) octagon: [f32; 8],
     /// What the print looks like as a whole.
     pub(super) traits: [f32; TRAITS],
+    /// Position and direction in whole [`PLACE_PX`] and 256ths of a turn: x, y, direction, padded for
+    /// [`crate::kernel::close::close`]. Of a reference that is to be aligned with only.
+    pub(super) places: [Vec<u8>; 3],
+    /// Where the places start.
+    pub(super) origin: (f32, f32),
 }
 
 impl Points {
@@ -39,7 +50,7 @@ impl Points {
         let minutiae = view.minutiae();
         self.count = minutiae.len();
         let padded = self.count.next_multiple_of(LANES);
-        // Padding lies far away from everything, so that no lane needs a mask.
+        // Padding lies far away from everything.
         self.x.clear();
         self.x.extend(minutiae.iter().map(|m| m.x_px()));
         self.x.resize(padded, -1e6);
@@ -74,6 +85,31 @@ impl Points {
         }
         self.traits = traits(minutiae);
     }
+
+    /// Fills [`Points::places`] and [`Points::origin`].
+    #[inline(always)]
+    pub(super) fn fill_places(&mut self) {
+        self.origin = (-self.octagon[1] - PLACE_MARGIN_PX, -self.octagon[3] - PLACE_MARGIN_PX);
+        let padded = self.count.next_multiple_of(CLOSE_LANES);
+        let origin = self.origin;
+        let [x, y, turn] = &mut self.places;
+        for column in [&mut *x, &mut *y, &mut *turn] {
+            column.clear();
+            column.resize(padded, 0);
+        }
+        for i in 0..self.count {
+            let place = place(self.x[i], self.y[i], self.angle[i], origin);
+            (x[i], y[i], turn[i]) = (place.x, place.y, place.turn);
+        }
+    }
+}
+
+/// Where a point lies, seen from `origin`: the distance between two grows by less than one step, or shrinks.
+#[inline(always)]
+pub(super) fn place(x: f32, y: f32, angle: u16, origin: (f32, f32)) -> Place {
+    // Such a conversion saturates.
+    let step = |v: f32, from: f32| ((v - from) * (1.0 / PLACE_PX)) as u8;
+    Place { x: step(x, origin.0), y: step(y, origin.1), turn: (angle >> 8) as u8 }
 }
 
 /// How far a point lies in each of the octagon's eight directions.
