@@ -87,6 +87,7 @@ async fn found(policy_without_growth: bool) -> (u64, u64) {
     for index in 0..STRANGERS / 2 {
         let new = Biometrics { faces: Vec::new(), ..person(10_000 + index, 0) };
         let answer = service.check(submission(format!("NEW-{index}"), new), wait).await.unwrap();
+        assert_ne!(answer.decision, Some(Outcome::Duplicate), "a stranger");
         strangers += u64::from(answer.decision != Some(Outcome::Clear));
     }
     service.close().await;

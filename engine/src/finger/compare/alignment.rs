@@ -386,7 +386,10 @@ mod tests {
             reference in minutiae(1..=255),
             others in minutiae(0..=60),
             // A minutia of the reference, moved by up to the tolerance and turned by about as much as is allowed.
-            near in prop::collection::vec((any::<prop::sample::Index>(), -1.0..1.0f32, -1.0..1.0f32, -4_400..4_400i32), 0..=190),
+            near in prop::collection::vec(
+                (any::<prop::sample::Index>(), -1.0..1.0f32, -1.0..1.0f32, -4_400..4_400i32),
+                0..=190,
+            ),
             turn in prop_oneof![any::<u16>(), (0..256u16).prop_map(|t| t * 256)],
             shift in (-400.0..400.0f32, -400.0..400.0f32),
             tolerance in tolerance(),

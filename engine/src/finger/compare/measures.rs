@@ -55,8 +55,8 @@ fn ln(value: f32) -> f32 {
     libm::logf(value)
 }
 
-/// Measures the best overlay; `best` is what [`quick`] says of it, `second` of the next best, 0 without one. Fixed order, fixed
-/// functions: the same bits everywhere.
+/// Measures the best overlay; `best` is what [`quick`] says of it, `second` of the next best, 0 without one. Fixed
+/// order, fixed functions: the same bits everywhere.
 #[expect(clippy::too_many_arguments, reason = "everything that the comparison has seen")]
 #[inline(always)]
 pub(super) fn measure(
