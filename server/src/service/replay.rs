@@ -55,7 +55,8 @@ pub struct Again {
     pub again: CheckDocument,
     /// Whether the two documents are the same bytes, but for the time that each took.
     pub same: bool,
-    /// Whether it was recorded by another fingerprint model or calibration than this build's, so that it can't be the same.
+    /// Whether the log says, as the document does, that another fingerprint model or calibration than this build's held
+    /// then, so that it can't be the same.
     pub other_models: bool,
 }
 
@@ -190,13 +191,15 @@ struct Fold {
     shared: Shared,
     gallery: Gallery,
     registry: Registry,
+    /// The fingerprint model and the calibration that the log says hold; old logs do not say which calibration.
+    held: (String, Option<String>),
     recorded: Option<(u64, JournalReader)>,
 }
 
 impl Fold {
     fn new(data: &Path, work: &Path, models: Models, options: &ReplayOptions) -> Result<Self, ReplayError> {
-        let id = match JournalReader::open(&log_dir(data), 1)?.next().transpose()? {
-            Some(Record { event: Event::Created(created), .. }) => created.gallery,
+        let (id, model) = match JournalReader::open(&log_dir(data), 1)?.next().transpose()? {
+            Some(Record { event: Event::Created(created), .. }) => (created.gallery, created.finger_model),
             _ => return Err(ReplayError::Record { position: 1, what: "not the gallery's creation".into() }),
         };
         let gallery = Gallery::open(&gallery_dir(work), id, models.model.into(), true)?;
@@ -228,13 +231,17 @@ impl Fold {
             disk_full: AtomicBool::new(false),
             damage: super::maintenance::Damage::default(),
         };
-        Ok(Self { shared, gallery, registry, recorded: None })
+        Ok(Self { shared, gallery, registry, held: (model, None), recorded: None })
     }
 
     fn apply(&mut self, records: Vec<Record>, options: &ReplayOptions) -> Result<(), ReplayError> {
         let Some(last) = records.last().map(|r| r.position) else { return Ok(()) };
         for record in &records {
+            if let Event::ModelAdopted(adopted) = &record.event {
+                self.held.0.clone_from(&adopted.finger_model);
+            }
             if let Event::PolicyAdopted(adopted) = &record.event {
+                self.held.1 = Some(adopted.calibration.clone());
                 let wrong = |what: String| ReplayError::Record { position: record.position, what };
                 if matches!(options.mode, ReplayMode::Same) {
                     self.shared.policy = Policy::from_toml(&adopted.policy).map_err(|e| wrong(e.to_string()))?;
@@ -281,11 +288,11 @@ impl Fold {
         let (mut again, _) = shared.pool.install(|| job.decide(shared)).map_err(|e| wrong(e.to_string()))?;
         let mut bytes = self.recorded(data, due)?;
         let mut recorded: CheckDocument = simd_json::serde::from_slice(&mut bytes).map_err(|e| wrong(e.to_string()))?;
-        let models = &self.shared.models;
-        let other_models = recorded
-            .basis
-            .as_ref()
-            .is_some_and(|basis| basis.model != models.model.id() || basis.calibration != models.calibration.id());
+        let (models, (model, calibration)) = (&self.shared.models, &self.held);
+        let other_models = recorded.basis.as_ref().is_some_and(|basis| {
+            let other = basis.model != models.model.id() || basis.calibration != models.calibration.id();
+            other && basis.model == *model && calibration.as_ref().is_none_or(|held| basis.calibration == *held)
+        });
         // The one thing that may differ.
         let took_ms = std::mem::take(&mut recorded.took_ms);
         again.took_ms = 0.0;
